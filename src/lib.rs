@@ -1,1 +1,2 @@
-//! placeholder
+//! Placeholder until the rooms are in place.
+pub mod policy;

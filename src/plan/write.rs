@@ -1,0 +1,123 @@
+//! From what should exist and what does exist to the writes between them, in the order they
+//! must happen. Pure: no write without a difference, and no difference without a write.
+//! Must not send anything.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::facts::{OutputFacts, OutputId, OutputKind, Ownership};
+use super::output::{Content, Output, Owner, Plan};
+use crate::api::metadata::CONTENT_SHA256;
+use crate::policy::name::Name;
+
+/// One write. All carry what they expect to find, and fail rather than meet anything else.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Write {
+    /// Nothing is there.
+    Create(Output),
+    /// Something of ours is there with this resourceVersion and differs.
+    Patch {
+        output: Output,
+        found: Arc<OutputFacts>,
+        /// Data keys on it that do not belong there.
+        remove: Vec<Name>,
+        /// Whether the data is to be written, or only labels, annotations and owner.
+        data: bool,
+    },
+    /// Something of ours is there that should not be.
+    Delete {
+        id: OutputId,
+        found: Arc<OutputFacts>,
+    },
+}
+
+impl Plan {
+    /// The writes from `existing` to this plan: first what takes away, then the rest. Statuses
+    /// come after all of them and are not part of this. Foreign objects are left alone.
+    pub fn writes(&self, existing: &BTreeMap<OutputId, Arc<OutputFacts>>) -> Vec<Write> {
+        let mut writes: Vec<Write> = Vec::new();
+        for id in &self.stale {
+            if let Some(found) = existing.get(id).filter(|found| found.is_ours()) {
+                writes.push(Write::Delete { id: id.clone(), found: found.clone() });
+            }
+        }
+        for output in &self.outputs {
+            let write = match existing.get(&output.id) {
+                None if output.data.values().any(|c| *c == Content::Kept) => None,
+                None => Some(Write::Create(output.clone())),
+                Some(found) if !found.is_ours() => None,
+                Some(found) => patch(output, found),
+            };
+            writes.extend(write);
+        }
+        writes.sort_by_key(Write::rank);
+        writes
+    }
+}
+
+// === impl Write ===
+
+impl Write {
+    /// What it writes to.
+    pub fn id(&self) -> &OutputId {
+        match self {
+            Self::Create(output) | Self::Patch { output, .. } => &output.id,
+            Self::Delete { id, .. } => id,
+        }
+    }
+
+    /// Taking a key away goes before everything, and a policy that may name a new key goes
+    /// after the Secret that holds it.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Delete { id, .. } if id.kind == OutputKind::Secret => 0,
+            Self::Create(output) | Self::Patch { output, .. } if output.takes_away() => 0,
+            Self::Create(output) | Self::Patch { output, .. } => match output.id.kind {
+                OutputKind::Secret => 1,
+                OutputKind::ConfigMap => 2,
+            },
+            Self::Delete { .. } => 3,
+        }
+    }
+}
+
+fn patch(output: &Output, found: &Arc<OutputFacts>) -> Option<Write> {
+    let remove: Vec<Name> = found
+        .data_keys
+        .iter()
+        .filter(|key| !output.data.contains_key(*key))
+        .cloned()
+        .collect();
+    let missing = output
+        .data
+        .iter()
+        .any(|(key, content)| *content != Content::Kept && !found.data_keys.contains(key));
+    let same_content = match output.annotations.get(CONTENT_SHA256) {
+        Some(want) => found.marks.get(CONTENT_SHA256) == Some(want),
+        // What is kept has the digest it had.
+        None => true,
+    };
+    // Somebody's edit of a value that is kept cannot be undone: its source is gone.
+    let writable = output.data.values().any(|content| *content != Content::Kept);
+    let data = (writable && (!same_content || missing || !found.intact)) || !remove.is_empty();
+    let marks = output.labels.iter().chain(&output.annotations);
+    let metadata = !owned_by(found, &output.owner)
+        || marks.into_iter().any(|(key, value)| found.marks.get(key) != Some(value));
+    (data || metadata).then(|| Write::Patch {
+        output: output.clone(),
+        found: found.clone(),
+        remove,
+        data,
+    })
+}
+
+fn owned_by(found: &OutputFacts, owner: &Owner) -> bool {
+    match (&found.owner, owner) {
+        (
+            Ownership::Controlled { kind, name, uid },
+            Owner::Controller { kind: want_kind, name: want_name, uid: want_uid },
+        ) => kind == want_kind && name == want_name && Some(uid) == want_uid.as_ref(),
+        (Ownership::Retained(name), Owner::Retained(want)) => name == want,
+        (Ownership::Controlled { .. } | Ownership::Retained(_) | Ownership::Foreign, _) => false,
+    }
+}

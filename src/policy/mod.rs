@@ -1,0 +1,25 @@
+//! The domain: names, limits, models, roles, subjects, grants, keys, rotation, findings;
+//! `resolve` turns facts into a policy, `decide` answers a request from it.
+//!
+//! Must not know Kubernetes, gateways, clocks, files or an async runtime. The build with
+//! `--no-default-features` holds this room and `gateway` alone, and a check fails if that
+//! build depends on any of them.
+
+pub mod catalogue;
+pub mod decide;
+pub mod digest;
+pub mod finding;
+pub mod grant;
+pub mod key;
+pub mod limits;
+pub mod model;
+pub mod name;
+pub mod resolve;
+pub mod role;
+pub mod rotation;
+#[cfg(feature = "operator")]
+mod schema;
+pub mod selector;
+pub mod subject;
+pub mod table;
+pub mod workspace;
