@@ -1,1 +1,4 @@
 //! placeholder
+
+#[cfg(feature = "operator")]
+pub mod api;
