@@ -1,2 +1,8 @@
 //! Placeholder until the rooms are in place.
+#[cfg(feature = "operator")]
+pub mod api;
+#[cfg(feature = "operator")]
+pub mod material;
+#[cfg(feature = "operator")]
+pub mod plan;
 pub mod policy;

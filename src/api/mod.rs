@@ -1,0 +1,34 @@
+//! The three custom resources, as people write them and as the API server stores them.
+//! Decides nothing: what a field is worth is resolved in the domain.
+
+mod api_key_ref;
+pub mod conditions;
+pub mod convert;
+mod finding;
+pub mod metadata;
+mod reference;
+mod role_binding;
+mod rotation;
+mod state;
+mod subject;
+mod workspace;
+
+pub use api_key_ref::{
+    ApiKeyRef, ApiKeyRefSpec, ApiKeyRefStatus, DeletionPolicy, IssuedAtOrigin, KeyScope, KeySource,
+    KeyState, KeyTarget, NextKey, PreviousVersion, RotationState,
+};
+pub use finding::{FindingStatus, FindingTotals, Severity};
+pub use metadata::{API_VERSION, GROUP, VERSION};
+pub use reference::{ConfigMapKeyRef, LocalRef, SecretKeyRef, WorkspaceRef};
+pub use role_binding::{
+    RoleBinding, RoleBindingSpec, RoleBindingStatus, RoleKind, RoleRef, SubjectProblem,
+};
+pub use rotation::{OnOverdue, Rotation};
+pub use state::State;
+pub use subject::{Subject, SubjectKind};
+pub use workspace::{
+    ApiAccess, Authentication, EffectiveRole, EffectiveRotation, EffectiveWorkspace, Enforcement,
+    Gateway, GatewayPods, GatewayStatus, GatewayType, Issuer, IssuerType, LimitStatus,
+    NamespaceGrant, OutputStatus, Permission, RateLimits, RoleDefinition, SubjectScope, Tier,
+    Workspace, WorkspaceCounts, WorkspaceKeys, WorkspaceSpec, WorkspaceStatus,
+};

@@ -1,0 +1,128 @@
+//! The Workspace kind: one Anthropic workspace and the gateway that serves it.
+//! Describes what may be written; defaults and effects are the domain's business.
+
+mod authentication;
+mod namespaces;
+mod roles;
+mod status;
+
+pub use authentication::{Authentication, Issuer, IssuerType};
+pub use namespaces::{NamespaceGrant, Permission, SubjectScope};
+pub use roles::{ApiAccess, RateLimits, RoleDefinition, Tier};
+pub use status::{
+    EffectiveRole, EffectiveRotation, EffectiveWorkspace, Enforcement, GatewayPods, GatewayStatus,
+    LimitStatus, OutputStatus, WorkspaceCounts, WorkspaceStatus,
+};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{LocalRef, Rotation, State, Subject};
+
+/// Which gateway the files are for.
+#[derive(
+    JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
+)]
+pub enum GatewayType {
+    /// Envoy.
+    Envoy,
+    /// The LiteLLM proxy.
+    LiteLLM,
+}
+
+/// The keys of a Workspace.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkspaceKeys {
+    /// The ApiKeyRef, in this namespace, for subjects that no ApiKeyRef names. Unset = such
+    /// subjects are denied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_api_key_ref: Option<LocalRef>,
+    /// When keys are to be replaced. An ApiKeyRef may only tighten it. Unset = every 90 days, with
+    /// a warning 14 days ahead, and overdue keys are flagged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
+}
+
+/// One gateway that serves the Workspace.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Gateway {
+    /// Name of the gateway, unique in the Workspace and part of its outputs' names.
+    pub name: String,
+    /// Which gateway the files are for: Envoy or LiteLLM.
+    #[serde(rename = "type")]
+    pub type_: GatewayType,
+    /// The gateway's pods in this namespace. With it, changes reach the pods faster and status
+    /// shows what each has loaded. Unset = files are written, pods are not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_selector: Option<LabelSelector>,
+}
+
+/// What is wanted of the workspace.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[kube(
+    group = "anthropic-rbac.io",
+    version = "v1alpha1",
+    kind = "Workspace",
+    plural = "workspaces",
+    namespaced,
+    status = "WorkspaceStatus",
+    derive = "PartialEq"
+)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkspaceSpec {
+    /// Name for people. Unset = metadata.name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// The environment it is for, compared with the label anthropic-rbac.io/environment of the
+    /// namespaces that use it: a difference is reported, not denied. Unset = not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// Anthropic's id of the workspace, such as wrkspc_01JwQvzr7rXLA5AGx3HKfFUJ. Needed for keys
+    /// of scope Organization. Unset = unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_id: Option<String>,
+    /// Ceiling on requests, shared by all subjects. Unset = the gateway has no shared ceiling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limits: Option<RateLimits>,
+    /// Models that any role may use at most: an exact id, or a prefix with one trailing *. Unset =
+    /// any model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<Vec<String>>,
+    /// max_tokens for requests that name none, in tokens; a role's maxTokens still holds. Unset =
+    /// 1024.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_max_tokens: Option<i64>,
+    /// Roles that differ from the built-in ones (viewer, user, power, admin), or add to them.
+    /// Unset = the built-in roles as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub roles: Option<Vec<RoleDefinition>>,
+    /// Which key is the default, and when keys are to be replaced. Unset = no default key, and
+    /// rotation every 90 days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<WorkspaceKeys>,
+    /// Who besides this namespace may attach RoleBindings and ApiKeyRefs, and how far. What several
+    /// entries allow a namespace adds up. Unset = nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_namespaces: Option<Vec<NamespaceGrant>>,
+    /// Subjects that are denied whatever is granted to them: up to 256. Unset = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked_subjects: Option<Vec<Subject>>,
+    /// Who vouches for callers. Unset = this cluster's ServiceAccounts, with the audience
+    /// anthropic-rbac/NAMESPACE/NAME of this Workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<Authentication>,
+    /// The gateways that serve this Workspace. Unset = none: only the gateway-neutral policy is
+    /// written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub gateways: Option<Vec<Gateway>>,
+    /// Enabled, or Disabled to deny every request and take its keys out of gateways and target
+    /// Secrets. Unset = Enabled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+}
