@@ -12,7 +12,7 @@ use crate::policy::catalogue::Catalogue;
 use crate::policy::digest::{Digest, Fingerprint, Hex};
 use crate::policy::finding::Kind;
 use crate::policy::grant::Grant;
-use crate::policy::key::{ApiKey, SecretKey, ValueFacts};
+use crate::policy::key::{ApiKey, SecretKey, Shape, ValueFacts};
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::rotation::State;
 use crate::policy::selector::Labels;
@@ -150,9 +150,11 @@ pub struct KeyMemory {
     pub uid: Name,
     /// The source Secret's resourceVersion then: while it has not moved, nothing is read.
     pub resource_version: Name,
-    /// Digest of the value now in the Secret; `None` when it was taken away.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<Digest>,
+    /// Digest of the value that was read then.
+    pub sha256: Digest,
+    /// Whether the value was taken away since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub emptied: bool,
     /// Versions seen, latest first.
     pub versions: Vec<KeyVersion>,
 }
@@ -330,6 +332,50 @@ impl OutputKind {
 impl std::fmt::Display for OutputId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.kind.name(), self.name)
+    }
+}
+
+/// What is known of one data key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ValueLookup {
+    /// It is there and was read.
+    Known(ValueFacts),
+    /// The Secret is there without it.
+    Missing,
+    /// The Secret is there and has to be read first.
+    Unread,
+    /// The Secret is not there.
+    NoSecret,
+    /// We may not look.
+    Denied,
+    /// Nobody looked: offline it counts as present.
+    Assumed,
+}
+
+// === impl SecretLookup ===
+
+impl SecretLookup {
+    /// What is known of one data key, by having read it or by what was remembered of it on a
+    /// Secret written from it.
+    pub fn value(&self, source: &SecretKey, memory: Option<&KeyMemory>) -> ValueLookup {
+        let secret = match self {
+            Self::Present(secret) => secret,
+            Self::Absent => return ValueLookup::NoSecret,
+            Self::Denied => return ValueLookup::Denied,
+            Self::Assumed => return ValueLookup::Assumed,
+        };
+        if let Some(values) = &secret.values {
+            let known = values.get(&source.key);
+            return known.map_or(ValueLookup::Missing, |facts| ValueLookup::Known(*facts));
+        }
+        let remembered = memory.filter(|memory| {
+            memory.source == *source
+                && memory.uid == secret.uid
+                && memory.resource_version == secret.resource_version
+        });
+        remembered.map_or(ValueLookup::Unread, |memory| {
+            ValueLookup::Known(ValueFacts { digest: memory.sha256, shape: Shape::ApiKey })
+        })
     }
 }
 

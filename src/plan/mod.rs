@@ -1,8 +1,11 @@
 //! Snapshot in, plan out: the one place where everything that should exist is derived from
 //! everything that is known. Must not do IO or read a clock.
 
+mod attached;
+mod claims;
 pub mod facts;
 pub mod output;
+mod references;
 pub mod world;
 pub mod write;
 

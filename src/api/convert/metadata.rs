@@ -1,0 +1,230 @@
+//! Namespaces, Secrets and ConfigMaps by their metadata alone.
+//! Must not see a Secret's data.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::ObjectMeta;
+use kube::core::PartialObjectMeta;
+use serde_json::Value;
+
+use super::fields::time;
+use crate::api::metadata::{
+    ALLOW_NAMESPACES, ALLOW_WORKSPACES, CLIENT_KEY, EXPIRES_AT, GROUP, ISSUED_AT, KEY_ID,
+    KEY_VERSIONS, MANAGED_BY, NAME, PART_OF, RETAINED_BY,
+};
+use crate::plan::facts::{OtherOwner, OutputFacts, Ownership, SecretFacts, SourceNotes};
+use crate::policy::finding::Kind;
+use crate::policy::name::{Name, NamespacedName};
+use crate::policy::selector::Labels;
+
+/// A namespace's labels.
+pub fn namespace(object: &PartialObjectMeta<Namespace>) -> Option<(Name, Labels)> {
+    let name = object.metadata.name.as_deref()?;
+    let labels = object.metadata.labels.iter().flatten();
+    let labels = labels.map(|(key, value)| (Name::from(&**key), Name::from(&**value))).collect();
+    Some((name.into(), labels))
+}
+
+/// A Secret by its metadata.
+pub fn secret(meta: &ObjectMeta) -> SecretFacts {
+    let label = |key: &str| meta.labels.as_ref().and_then(|labels| labels.get(key));
+    let output = output(meta);
+    SecretFacts {
+        uid: Name::from(meta.uid.as_deref().unwrap_or_default()),
+        resource_version: Name::from(meta.resource_version.as_deref().unwrap_or_default()),
+        created: time(meta.creation_timestamp.as_ref()),
+        is_client_key: label(CLIENT_KEY).is_some_and(|value| value == "true"),
+        notes: notes(meta).map(Box::new),
+        output: output.is_ours().then(|| Arc::new(output)),
+        values: None,
+    }
+}
+
+/// Annotations of a source; a malformed one says nothing and grants nothing.
+fn notes(meta: &ObjectMeta) -> Option<SourceNotes> {
+    let annotation = |key: &str| meta.annotations.as_ref()?.get(key).map(|value| value.trim());
+    let date = |key: &str| annotation(key).and_then(|text| text.parse().ok());
+    let notes = SourceNotes {
+        allow_namespaces: list(annotation(ALLOW_NAMESPACES), |text| {
+            (text == "*" || is_dns_label(text)).then(|| Name::from(text))
+        }),
+        allow_workspaces: list(annotation(ALLOW_WORKSPACES), |text| {
+            NamespacedName::parse(text)
+                .filter(|name| is_dns_label(&name.namespace) && is_dns_label(&name.name))
+        }),
+        key_id: annotation(KEY_ID).filter(|id| is_key_id(id)).map(Name::from),
+        issued_at: date(ISSUED_AT),
+        expires_at: date(EXPIRES_AT),
+    };
+    (notes != SourceNotes::default()).then_some(notes)
+}
+
+/// A comma-separated list; one bad entry spoils the whole.
+fn list<T>(text: Option<&str>, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+    let parts = text.into_iter().flat_map(|text| text.split(','));
+    parts.map(|part| parse(part.trim())).collect::<Option<Vec<T>>>().unwrap_or_default()
+}
+
+fn is_dns_label(text: &str) -> bool {
+    let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    let edge = |c: Option<&u8>| c.is_some_and(|c| inner(*c) && *c != b'-');
+    let bytes = text.as_bytes();
+    bytes.len() <= 63 && edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(|c| inner(*c))
+}
+
+/// An id ends up in statuses and logs, so nothing but an id may.
+fn is_key_id(text: &str) -> bool {
+    let rest = text.strip_prefix("apikey_");
+    rest.is_some_and(|rest| {
+        (1..=64).contains(&rest.len()) && rest.bytes().all(|c| c.is_ascii_alphanumeric())
+    })
+}
+
+/// A ConfigMap or Secret by its metadata, as a place to write to.
+pub fn output(meta: &ObjectMeta) -> OutputFacts {
+    let annotations = meta.annotations.iter().flatten();
+    let labels = meta.labels.iter().flatten();
+    let is_ours = |key: &str| {
+        [MANAGED_BY, PART_OF].contains(&key)
+            || key.split_once('/').is_some_and(|(prefix, _)| prefix == GROUP)
+    };
+    let (data_keys, intact) = data_keys(meta);
+    let memory = meta.annotations.as_ref().and_then(|a| a.get(KEY_VERSIONS));
+    OutputFacts {
+        uid: Name::from(meta.uid.as_deref().unwrap_or_default()),
+        resource_version: Name::from(meta.resource_version.as_deref().unwrap_or_default()),
+        owner: ownership(meta),
+        other_owners: other_owners(meta),
+        marks: labels
+            .chain(annotations)
+            .filter(|(key, _)| is_ours(key))
+            .map(|(key, value)| (Name::from(&**key), Name::from(&**value)))
+            .collect(),
+        data_keys,
+        intact,
+        memory: memory.and_then(|text| serde_json::from_str(text).ok()).map(Arc::new),
+    }
+}
+
+fn ownership(meta: &ObjectMeta) -> Ownership {
+    let controller = meta.owner_references.iter().flatten().find(|o| o.controller == Some(true));
+    if let Some(owner) = controller {
+        let group = owner.api_version.split('/').next();
+        return match our_kind(&owner.kind).filter(|_| group == Some(GROUP)) {
+            Some(kind) => Ownership::Controlled {
+                kind,
+                name: Name::from(&*owner.name),
+                uid: Name::from(&*owner.uid),
+            },
+            None => Ownership::Foreign,
+        };
+    }
+    match meta.annotations.as_ref().and_then(|annotations| annotations.get(RETAINED_BY)) {
+        Some(name) => Ownership::Retained(Name::from(&**name)),
+        None => Ownership::Foreign,
+    }
+}
+
+fn our_kind(kind: &str) -> Option<Kind> {
+    [Kind::Workspace, Kind::RoleBinding, Kind::ApiKeyRef].into_iter().find(|ours| ours.name() == kind)
+}
+
+fn other_owners(meta: &ObjectMeta) -> Vec<OtherOwner> {
+    let others = meta.owner_references.iter().flatten().filter(|o| o.controller != Some(true));
+    others
+        .map(|owner| OtherOwner {
+            api_version: owner.api_version.clone(),
+            kind: owner.kind.clone(),
+            name: owner.name.clone(),
+            uid: owner.uid.clone(),
+        })
+        .collect()
+}
+
+/// Every data key, and whether all of them are as we wrote them. The API server takes a field
+/// from its manager when somebody else changes its value, so what we still manage is intact.
+fn data_keys(meta: &ObjectMeta) -> (Vec<Name>, bool) {
+    let mut managed: BTreeMap<Name, bool> = BTreeMap::new();
+    for entry in meta.managed_fields.iter().flatten() {
+        let by_us = entry.manager.as_deref() == Some(NAME);
+        let fields = entry.fields_v1.as_ref().map(|fields| &fields.0);
+        for key in fields.into_iter().flat_map(field_names) {
+            *managed.entry(key).or_default() |= by_us;
+        }
+    }
+    let intact = managed.values().all(|by_us| *by_us);
+    (managed.into_keys().collect(), intact)
+}
+
+/// The data keys among the fields of one manager: `{"f:data": {".": {}, "f:KEY": {}}}`.
+fn field_names(fields: &Value) -> BTreeSet<Name> {
+    let maps = ["f:data", "f:binaryData"].iter().filter_map(|map| fields.get(map)?.as_object());
+    maps.flat_map(|map| map.keys()).filter_map(|key| key.strip_prefix("f:")).map(Name::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn meta(value: Value) -> ObjectMeta {
+        serde_json::from_value(value).expect("metadata")
+    }
+
+    #[test]
+    fn a_malformed_grant_grants_nothing() {
+        let allow = |text: &str| {
+            let meta = meta(json!({"annotations": {ALLOW_NAMESPACES: text, ALLOW_WORKSPACES: "a/b"}}));
+            notes(&meta).expect("one is fine").allow_namespaces.len()
+        };
+        assert_eq!((allow("search"), allow("search, batch"), allow("*")), (1, 2, 1));
+        for bad in ["", "search,", "Search", "a b", "search,*x", "../kube-system"] {
+            assert_eq!(allow(bad), 0, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn only_something_like_a_key_id_is_taken_for_one() {
+        for (text, want) in [("apikey_01AbC", true), ("sk-ant-api03-x", false), ("apikey_", false), ("apikey_a b", false)] {
+            let notes = notes(&meta(json!({"annotations": {KEY_ID: text}})));
+            assert_eq!(notes.is_some(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_object_is_ours_by_controller_or_annotation_and_by_nothing_else() {
+        let owner = |api_version: &str, kind: &str, controller: bool| {
+            let owner = json!({"apiVersion": api_version, "kind": kind, "name": "w", "uid": "u", "controller": controller});
+            ownership(&meta(json!({"ownerReferences": [owner], "labels": {MANAGED_BY: NAME}})))
+        };
+        assert!(matches!(
+            owner("anthropic-rbac.io/v1alpha1", "Workspace", true),
+            Ownership::Controlled { kind: Kind::Workspace, .. }
+        ));
+        assert_eq!(owner("anthropic-rbac.io/v1alpha1", "Workspace", false), Ownership::Foreign);
+        assert_eq!(owner("apps/v1", "Workspace", true), Ownership::Foreign);
+        assert_eq!(owner("anthropic-rbac.io/v1alpha1", "Gateway", true), Ownership::Foreign);
+        let retained = meta(json!({"annotations": {RETAINED_BY: "k"}}));
+        assert_eq!(ownership(&retained), Ownership::Retained("k".into()));
+    }
+
+    #[test]
+    fn somebody_elses_edit_is_told_from_the_field_managers() {
+        let managed = |entries: Value| data_keys(&meta(json!({"managedFields": entries})));
+        let entry = |manager: &str, fields: Value| json!({"manager": manager, "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields});
+        let ours = entry(NAME, json!({"f:data": {".": {}, "f:policy.json": {}}, "f:metadata": {}}));
+        let label = entry("kubectl-label", json!({"f:metadata": {"f:labels": {"f:x": {}}}}));
+        let names = |keys: Vec<Name>| keys.join(",");
+        let (keys, intact) = managed(json!([ours, label]));
+        assert_eq!((names(keys), intact), ("policy.json".into(), true));
+        let edit = entry("kubectl-edit", json!({"f:data": {"f:policy.json": {}}}));
+        let rest = entry(NAME, json!({"f:data": {".": {}}}));
+        let (keys, intact) = managed(json!([rest, edit]));
+        assert_eq!((names(keys), intact), ("policy.json".into(), false));
+        let extra = entry("kubectl-patch", json!({"f:data": {"f:more": {}}}));
+        let (keys, intact) = managed(json!([ours, extra]));
+        assert_eq!((names(keys), intact), ("more,policy.json".into(), false));
+    }
+}
