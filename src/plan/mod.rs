@@ -10,6 +10,8 @@ pub mod output;
 pub mod outputs;
 mod references;
 mod status;
+#[cfg(test)]
+mod tests;
 pub mod world;
 pub mod write;
 

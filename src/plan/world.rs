@@ -81,7 +81,8 @@ pub struct World {
     keys: HashMap<NamespacedName, Arc<KeyRefFacts>>,
     attached: HashMap<NamespacedName, Attached>,
     namespaces: HashMap<Name, Arc<Labels>>,
-    config_maps: HashMap<NamespacedName, Arc<OutputFacts>>,
+    /// Sorted, so that everything named after a workspace is found together.
+    config_maps: BTreeMap<NamespacedName, Arc<OutputFacts>>,
     secrets: HashMap<Name, SecretScope>,
     /// Our outputs by the object that owns them.
     outputs_of: HashMap<(Kind, NamespacedName), BTreeSet<OutputId>>,
@@ -108,7 +109,7 @@ impl World {
             keys: HashMap::new(),
             attached: HashMap::new(),
             namespaces: HashMap::new(),
-            config_maps: HashMap::new(),
+            config_maps: BTreeMap::new(),
             secrets: HashMap::new(),
             outputs_of: HashMap::new(),
             references: References::default(),
@@ -276,18 +277,21 @@ impl World {
             kind: OutputKind::ConfigMap,
             name: name.clone(),
         };
-        let before = self
-            .config_maps
-            .get(name)
-            .and_then(|facts| owner_of(name, &facts.owner));
-        if !replace(&mut self.config_maps, name, facts) {
+        let before = self.config_maps.remove(name);
+        let after = facts.map(Arc::new);
+        if let Some(facts) = &after {
+            self.config_maps.insert(name.clone(), facts.clone());
+        }
+        if before == after {
             return Affected::new();
         }
-        let after = self
-            .config_maps
-            .get(name)
-            .and_then(|facts| owner_of(name, &facts.owner));
-        self.set_owner(id, before, after)
+        let owner = |facts: Option<Arc<OutputFacts>>| owner_of(name, &facts?.owner);
+        let mut affected = self.set_owner(id, owner(before), owner(after));
+        // Somebody else's under a name of ours is in the way of the workspace in the name.
+        if let Some((workspace, _)) = name.name.split_once('.') {
+            affected.insert(NamespacedName::new(name.namespace.clone(), workspace));
+        }
+        affected
     }
 
     fn set_secret(&mut self, name: &NamespacedName, facts: Option<SecretFacts>) -> Affected {
@@ -443,6 +447,16 @@ impl World {
                 target.secret.clone(),
             ))
         });
+        let prefix =
+            NamespacedName::new(workspace.namespace.clone(), format!("{}.", workspace.name));
+        let after = self.config_maps.range(&prefix..).map(|(name, _)| name);
+        let named_after = after.take_while(|name| {
+            name.namespace == prefix.namespace && name.name.starts_with(&*prefix.name)
+        });
+        let named = named.chain(named_after.map(|name| OutputId {
+            kind: OutputKind::ConfigMap,
+            name: name.clone(),
+        }));
         let mut found: BTreeMap<OutputId, Arc<OutputFacts>> = BTreeMap::new();
         for id in owned.cloned().chain(named) {
             if let Some(facts) = self.output(&id) {
@@ -580,14 +594,12 @@ where
     K: Clone + Eq + std::hash::Hash,
     V: PartialEq,
 {
-    match value {
-        None => map.remove(key).is_some(),
-        Some(value) => {
-            if map.get(key).is_some_and(|held| **held == value) {
-                return false;
-            }
-            map.insert(key.clone(), Arc::new(value));
-            true
-        }
+    if map.get(key).map(|held| &**held) == value.as_ref() {
+        return false;
     }
+    match value {
+        None => drop(map.remove(key)),
+        Some(value) => drop(map.insert(key.clone(), Arc::new(value))),
+    }
+    true
 }
