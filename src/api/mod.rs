@@ -3,11 +3,13 @@
 
 mod api_key_ref;
 pub mod conditions;
+pub mod crd;
 mod finding;
 pub mod metadata;
 mod reference;
 mod role_binding;
 mod rotation;
+mod schema;
 mod state;
 mod subject;
 mod workspace;
