@@ -5,7 +5,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 
 use super::{ApiKeyRef, RoleBinding, Workspace, metadata};
 
@@ -112,12 +112,7 @@ fn unwrapped(text: &str) -> String {
 fn whole_numbers(value: &mut Value) {
     match value {
         Value::Number(number) => {
-            if let Some(float) = number.as_f64()
-                && number.is_f64()
-                && float.fract() == 0.0
-            {
-                #[expect(clippy::cast_possible_truncation, reason = "bounds are small")]
-                let whole = float as i64;
+            if let Some(whole) = whole(number) {
                 *number = whole.into();
             }
         }
@@ -125,4 +120,14 @@ fn whole_numbers(value: &mut Value) {
         Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
         Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
+}
+
+/// The integer that a float stands for, where it stands for one exactly.
+pub(super) fn whole(number: &Number) -> Option<i64> {
+    /// Beyond 2^53 not every integer is a float.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let float = number.as_f64().filter(|_| number.is_f64())?;
+    #[expect(clippy::cast_possible_truncation, reason = "checked to be exact")]
+    let whole = float as i64;
+    (float.fract() == 0.0 && float.abs() <= EXACT).then_some(whole)
 }

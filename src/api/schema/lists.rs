@@ -96,10 +96,20 @@ fn subjects(generator: &mut SchemaGenerator, rules: impl IntoIterator<Item = Rul
     list(256, "atomic", item)
 }
 
+/// Every subject once, fields compared as written.
+///
+/// `self.all(a, self.exists_one(b, a == b))` says the same and also fits the cost budget, but
+/// keeps an API server busy for about two seconds at 256 subjects, on every write to the object
+/// or its status. Comparing lists of strings instead takes a tenth of that, and a comparison of
+/// lists is charged by their length and not by that of the strings in them.
 fn each_once() -> Rule {
-    // Not FieldValueDuplicate: the API server drops the message of that reason.
-    Rule::new("self.all(a, self.exists_one(b, a == b))")
-        .message("lists a subject twice: remove the repeated entry")
+    let fields = "[s.kind, has(s.__namespace__) ? s.__namespace__ : '', has(s.issuer) ? s.issuer : '', has(s.name) ? s.name : '', has(s.sha256) ? s.sha256.join(',') : '']";
+    // The list around the list gives it a name. The reason is not FieldValueDuplicate because the
+    // API server drops the message of that one.
+    Rule::new(format!(
+        "[self.map(s, {fields})].all(keys, keys.all(a, keys.exists_one(b, a == b)))"
+    ))
+    .message("lists a subject twice: remove the repeated entry")
 }
 
 fn client_key_is_here() -> Rule {

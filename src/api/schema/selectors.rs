@@ -9,6 +9,8 @@ use super::with_rules;
 const LABEL_KEY: &str =
     "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
 
+const BAD_KEY: &str = "a label key is a name of letters, digits, '-', '_' and '.', after an optional DNS prefix and '/': correct the key";
+
 const LABEL_VALUE: &str = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$";
 
 /// A label selector; `{}` selects everything.
@@ -39,11 +41,16 @@ pub fn label_selector(_: &mut SchemaGenerator) -> Schema {
     });
     let requirement = with_rules(
         requirement,
-        [Rule::new(
-            "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
-        )
-        .message("In and NotIn need values; Exists and DoesNotExist have none")
-        .field_path(".values")],
+        [
+            Rule::new(format!("self.key.matches('{LABEL_KEY}')"))
+                .message(BAD_KEY)
+                .field_path(".key"),
+            Rule::new(
+                "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+            )
+            .message("In and NotIn need values; Exists and DoesNotExist have none")
+            .field_path(".values"),
+        ],
     );
     let labels = with_rules(
         json_schema!({
@@ -54,7 +61,7 @@ pub fn label_selector(_: &mut SchemaGenerator) -> Schema {
         }),
         [
             Rule::new(format!("self.all(k, k.matches('{LABEL_KEY}'))"))
-                .message("a label key is a name of letters, digits, '-', '_' and '.', after an optional DNS prefix and '/': correct the key"),
+                .message(BAD_KEY),
             Rule::new(format!("self.all(k, self[k].matches('{LABEL_VALUE}'))"))
                 .message("a label value is of letters, digits, '-', '_' and '.', with a letter or digit at both ends: correct the value"),
         ],
