@@ -72,8 +72,8 @@ pub struct KeyFacts<'a> {
 pub enum ClientKeys {
     /// Digests of all its data keys.
     Known(BTreeSet<Digest>),
-    /// Why there are none; one clause.
-    Unusable(&'static str),
+    /// Why there are none: a stable name, and one clause of cause and fix.
+    Unusable(&'static str, &'static str),
 }
 
 /// What resolving gives.
@@ -411,13 +411,10 @@ impl<'a> Resolver<'a> {
                     .iter()
                     .map(|digest| self.client_key(namespace, *digest))
                     .collect(),
-                Some(ClientKeys::Unusable(why)) => {
-                    Err(("ClientKeyNotUsable", format!("Secret {secret} {why}")))
+                Some(ClientKeys::Unusable(reason, why)) => {
+                    Err((*reason, format!("Secret {secret} {why}")))
                 }
-                None => Err((
-                    "ClientKeyNotUsable",
-                    format!("Secret {secret} has not been read yet"),
-                )),
+                None => Err(("Pending", format!("Secret {secret} has not been read yet"))),
             },
             SubjectRef::Known(Subject::ClientKey(digest)) => self
                 .client_key(namespace, *digest)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use kube::api::ObjectMeta;
 
-use super::fields::{rotation, secret_key, subjects, time, workspace_ref};
+use super::fields::{ClientKeysOf, rotation, secret_key, subjects, time, workspace_ref};
 use super::invalid;
 use crate::api::{
     ApiKeyRefSpec, ApiKeyRefStatus, DeletionPolicy, KeyScope, KeySource, KeyState, KeyTarget,
@@ -73,7 +73,12 @@ pub fn convert(meta: &ObjectMeta, spec: &ApiKeyRefSpec) -> Result<ApiKey, Invali
                 retain: *deletion_policy == Some(DeletionPolicy::Retain),
             },
         ),
-        used_by: subjects(meta, used_by.as_deref().unwrap_or_default(), "spec.usedBy")?,
+        used_by: subjects(
+            meta,
+            used_by.as_deref().unwrap_or_default(),
+            "spec.usedBy",
+            ClientKeysOf::OwnNamespace,
+        )?,
         issued_at: time(issued_at.as_ref()),
         expires_at: time(expires_at.as_ref()),
         rotation: rotation(wish.as_ref(), "spec.rotation")?,
