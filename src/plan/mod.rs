@@ -6,6 +6,7 @@ mod claims;
 pub mod facts;
 mod findings;
 pub mod keys;
+mod names;
 pub mod output;
 pub mod outputs;
 mod references;

@@ -12,6 +12,7 @@ use super::facts::{
     BindingFacts, KeyRefFacts, OutputFacts, OutputId, OutputKind, Ownership, Rival, SecretFacts,
     SecretLookup, Snapshot, ValueLookup, WorkspaceFacts,
 };
+use super::names::Names;
 use super::references::References;
 use crate::api::metadata::ENVIRONMENT;
 use crate::policy::catalogue::Catalogue;
@@ -88,6 +89,7 @@ pub struct World {
     outputs_of: HashMap<(Kind, NamespacedName), BTreeSet<OutputId>>,
     references: References,
     claims: Claims,
+    names: Names,
 }
 
 #[derive(Debug, Default)]
@@ -114,6 +116,7 @@ impl World {
             outputs_of: HashMap::new(),
             references: References::default(),
             claims: Claims::default(),
+            names: Names::default(),
         }
     }
 
@@ -123,7 +126,10 @@ impl World {
         match change {
             Change::Workspace(facts) => self.set_workspace(&facts.object.name.clone(), Some(facts)),
             Change::WorkspaceGone(name) => self.set_workspace(&name, None),
-            Change::Binding(facts) => self.set_binding(&facts.object.name.clone(), Some(facts)),
+            Change::Binding(mut facts) => {
+                self.names.share(&mut facts);
+                self.set_binding(&facts.object.name.clone(), Some(facts))
+            }
             Change::BindingGone(name) => self.set_binding(&name, None),
             Change::KeyRef(facts) => self.set_key(&facts.object.name.clone(), Some(facts)),
             Change::KeyRefGone(name) => self.set_key(&name, None),

@@ -1,10 +1,10 @@
 //! What an ApiKeyRef says of itself, and what it announces. Never a key's value.
 //! Must not decide.
 
-use super::{Conditions, Is, MOST_LISTED, failure, time, update};
+use super::{Conditions, MOST_LISTED, failure, time, update};
 use crate::api::conditions::{self, reason};
 use crate::api::{ApiKeyRefStatus, FindingStatus, IssuedAtOrigin, PreviousVersion};
-use crate::plan::facts::{KeyRefFacts, KeyVersion, OutputId, Snapshot};
+use crate::plan::facts::{Is, KeyRefFacts, KeyVersion, OutputId, Snapshot};
 use crate::plan::keys::{Settled, Trouble, Value};
 use crate::plan::output::{Announcement, Status, StatusUpdate};
 use crate::policy::finding::{Finding, Kind};
