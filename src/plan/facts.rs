@@ -14,7 +14,7 @@ use crate::policy::finding::Kind;
 use crate::policy::grant::Grant;
 use crate::policy::key::{ApiKey, SecretKey, Shape, ValueFacts};
 use crate::policy::name::{Name, NamespacedName};
-use crate::policy::rotation::State;
+use crate::policy::rotation::{Origin, State};
 use crate::policy::selector::Labels;
 use crate::policy::workspace::Workspace;
 
@@ -145,6 +145,12 @@ pub struct KeyVersion {
     /// Anthropic's id of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<Name>,
+    /// When it was issued and who said so, as last known: its source may be gone by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<(Timestamp, Origin)>,
+    /// When Anthropic stops taking it, as last known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
 }
 
 /// What a Secret we wrote remembers about where its value came from, in its

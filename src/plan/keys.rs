@@ -179,9 +179,14 @@ impl<'a> Settling<'a> {
             unresolved = unresolved.or_else(|| shared.clone());
         }
         let in_use = self.in_use(&value);
-        let versions = self.versions(in_use);
+        let mut versions = self.versions(in_use);
         let secret = self.secret(source);
         let dates = in_use.map(|digest| self.dates(digest.fingerprint(), &versions, secret));
+        if let (Some(dates), Some(present)) = (&dates, versions.first_mut()) {
+            present.key_id.clone_from(&dates.key_id);
+            present.issued = dates.issued;
+            present.expires = dates.expires;
+        }
         if let Some(dates) = &dates
             && dates.rotation.0.suspend
             && dates.clock.state.is_due()
@@ -555,6 +560,8 @@ impl<'a> Settling<'a> {
                 .or_insert_with(|| version.clone());
             entry.first_seen = entry.first_seen.min(version.first_seen);
             entry.key_id = entry.key_id.take().or_else(|| version.key_id.clone());
+            entry.issued = entry.issued.or(version.issued);
+            entry.expires = entry.expires.or(version.expires);
         }
         let in_use = in_use.map(|digest| digest.fingerprint());
         for version in known.values_mut() {
@@ -570,6 +577,8 @@ impl<'a> Settling<'a> {
                 first_seen: now,
                 active_until: None,
                 key_id: None,
+                issued: None,
+                expires: None,
             });
         }
         let mut versions: Vec<_> = known.into_values().collect();
@@ -617,14 +626,22 @@ impl<'a> Settling<'a> {
                 .and_then(|secret| secret.created)
                 .map(|at| at.min(first_seen)),
         };
-        let issued = beginning.issued(now);
+        // While the source cannot be looked at, what was known of it last holds.
+        let remembered = own.filter(|_| secret.is_none());
+        let issued = remembered
+            .and_then(|own| own.issued)
+            .or_else(|| beginning.issued(now));
         let expires = notes
             .and_then(|notes| notes.expires_at)
+            .or(remembered.and_then(|own| own.expires))
             .or(self.key.expires_at);
         let rotation = self.workspace_rotation().tightened(self.key.rotation);
         let key_id = notes
             .and_then(|notes| notes.key_id.clone())
-            .or_else(|| self.key.key_id.clone());
+            .or_else(|| remembered.and_then(|own| own.key_id.clone()))
+            .or_else(|| self.key.key_id.clone())
+            // An id that an earlier version had was not brought up to date: it is not this one's.
+            .filter(|id| !others().any(|version| version.key_id.as_ref() == Some(id)));
         Dates {
             issued,
             expires,

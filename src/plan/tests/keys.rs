@@ -67,6 +67,11 @@ fn the_last_good_stays_while_the_source_is_missing_or_malformed() {
     assert_eq!(content_of(&plan, "target"), Some(&Content::Kept));
     assert_eq!(ready(&plan), ("False".into(), "SourceNotFound".into()));
     assert_eq!(condition(&plan, "Programmed", "claude/search").0, "True");
+    assert_eq!(
+        status_of(&plan)["dueAt"],
+        "2026-12-30T00:00:00Z",
+        "its clock goes on"
+    );
     assert_eq!(stage.writes(), [], "nothing is written over it");
 
     for (value, reason) in [
