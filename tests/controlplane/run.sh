@@ -56,7 +56,7 @@ clean_up() {
   trap '' INT TERM # once is enough
   stop_all
   # What is left opens nothing: logs.
-  rm -rf "$dir/etcd" "$dir/certs" "$dir/sa.key" "$dir/tokens.csv" "$dir/controllers.kubeconfig" "$dir/kubeconfig"
+  rm -rf "$dir/etcd" "$dir/certs" "$dir/sa.key" "$dir/tokens.csv" "$dir/controllers.kubeconfig" "$dir/kubeconfig" "$dir/kubectl-cache"
 }
 trap clean_up EXIT
 trap 'exit 130' INT
@@ -143,7 +143,8 @@ free_port() {
 }
 
 # --- start --------------------------------------------------------------------------
-kubectl() { "$assets/kubectl" --kubeconfig "$dir/kubeconfig" --request-timeout=5s "$@"; }
+# Its usual cache is by address, and an earlier control plane may have had this port.
+kubectl() { KUBECACHEDIR="$dir/kubectl-cache" "$assets/kubectl" --kubeconfig "$dir/kubeconfig" --request-timeout=5s "$@"; }
 
 # 0: the condition holds; 1: a program's port was taken; anything else ends the script.
 await() { # SECONDS WHAT COMMAND…
