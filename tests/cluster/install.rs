@@ -47,17 +47,27 @@ pub(crate) async fn install(cluster: &Cluster) -> Result<()> {
     let mut arguments = vec!["wait", "--for=condition=Established", "--timeout=30s"];
     arguments.extend(definitions.iter().map(String::as_str));
     cluster.kubectl_ok(&arguments)?;
-    // Established is not yet discoverable, and kubectl finds short names by discovery.
+    // Established is not yet known to clients: discovery (short names) and the OpenAPI
+    // documents (explain, client-side validation) follow, each in its own time.
     wait::poll(
-        "kubectl finds the custom resources",
-        Duration::from_secs(30),
+        "kubectl knows the custom resources",
+        Duration::from_secs(60),
         || {
-            let found = cluster.kubectl_ok(&[
+            let discovered = cluster.kubectl_ok(&[
                 "api-resources",
                 "--api-group=anthropic-rbac.io",
                 "--output=name",
             ])?;
-            Ok((found.lines().count() == KINDS.len()).then_some(()))
+            if discovered.lines().count() < KINDS.len() {
+                return Ok(None);
+            }
+            for (_, plural) in KINDS {
+                let resource = format!("{plural}.anthropic-rbac.io");
+                if !cluster.kubectl(&["explain", &resource])?.status.success() {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(()))
         },
     )
     .await
