@@ -6,3 +6,5 @@ pub mod material;
 #[cfg(feature = "operator")]
 pub mod plan;
 pub mod policy;
+#[cfg(feature = "operator")]
+pub mod controller;
