@@ -12,6 +12,7 @@ use super::facts::{
     BindingFacts, KeyRefFacts, OutputFacts, OutputId, OutputKind, Ownership, Rival, SecretFacts,
     SecretLookup, Snapshot, ValueLookup, WorkspaceFacts,
 };
+use super::names::Names;
 use super::references::References;
 use crate::api::metadata::ENVIRONMENT;
 use crate::policy::catalogue::Catalogue;
@@ -81,12 +82,14 @@ pub struct World {
     keys: HashMap<NamespacedName, Arc<KeyRefFacts>>,
     attached: HashMap<NamespacedName, Attached>,
     namespaces: HashMap<Name, Arc<Labels>>,
-    config_maps: HashMap<NamespacedName, Arc<OutputFacts>>,
+    /// Sorted, so that everything named after a workspace is found together.
+    config_maps: BTreeMap<NamespacedName, Arc<OutputFacts>>,
     secrets: HashMap<Name, SecretScope>,
     /// Our outputs by the object that owns them.
     outputs_of: HashMap<(Kind, NamespacedName), BTreeSet<OutputId>>,
     references: References,
     claims: Claims,
+    names: Names,
 }
 
 #[derive(Debug, Default)]
@@ -108,11 +111,12 @@ impl World {
             keys: HashMap::new(),
             attached: HashMap::new(),
             namespaces: HashMap::new(),
-            config_maps: HashMap::new(),
+            config_maps: BTreeMap::new(),
             secrets: HashMap::new(),
             outputs_of: HashMap::new(),
             references: References::default(),
             claims: Claims::default(),
+            names: Names::default(),
         }
     }
 
@@ -122,7 +126,10 @@ impl World {
         match change {
             Change::Workspace(facts) => self.set_workspace(&facts.object.name.clone(), Some(facts)),
             Change::WorkspaceGone(name) => self.set_workspace(&name, None),
-            Change::Binding(facts) => self.set_binding(&facts.object.name.clone(), Some(facts)),
+            Change::Binding(mut facts) => {
+                self.names.share(&mut facts);
+                self.set_binding(&facts.object.name.clone(), Some(facts))
+            }
             Change::BindingGone(name) => self.set_binding(&name, None),
             Change::KeyRef(facts) => self.set_key(&facts.object.name.clone(), Some(facts)),
             Change::KeyRefGone(name) => self.set_key(&name, None),
@@ -133,15 +140,21 @@ impl World {
             Change::Secret(name, facts) => self.set_secret(&name, Some(facts)),
             Change::SecretGone(name) => self.set_secret(&name, None),
             Change::SecretAccess(namespace, access) => self.set_access(&namespace, access),
-            Change::SecretValues { name, resource_version, values } => {
-                self.set_values(&name, &resource_version, values)
-            }
+            Change::SecretValues {
+                name,
+                resource_version,
+                values,
+            } => self.set_values(&name, &resource_version, values),
         }
     }
 
     /// Every workspace that exists or is referred to.
     pub fn workspaces(&self) -> BTreeSet<NamespacedName> {
-        self.workspaces.keys().chain(self.attached.keys()).cloned().collect()
+        self.workspaces
+            .keys()
+            .chain(self.attached.keys())
+            .cloned()
+            .collect()
     }
 
     /// The namespaces whose Secrets must be looked at.
@@ -180,13 +193,19 @@ impl World {
             return Affected::new();
         }
         let facts = self.workspaces.get(name);
-        let named = facts.map(|facts| super::references::of_workspace(facts)).unwrap_or_default();
-        self.references.set((Kind::Workspace, name.clone()), name, named);
+        let named = facts
+            .map(|facts| super::references::of_workspace(facts))
+            .unwrap_or_default();
+        self.references
+            .set((Kind::Workspace, name.clone()), name, named);
         Affected::from([name.clone()])
     }
 
     fn set_binding(&mut self, name: &NamespacedName, facts: Option<BindingFacts>) -> Affected {
-        let before = self.bindings.get(name).map(|facts| unit(&facts.workspace, name));
+        let before = self
+            .bindings
+            .get(name)
+            .map(|facts| unit(&facts.workspace, name));
         if !replace(&mut self.bindings, name, facts) {
             return Affected::new();
         }
@@ -202,12 +221,16 @@ impl World {
             attached.bindings.insert(name.clone(), facts);
         }
         let of = after.as_ref().unwrap_or(name);
-        self.references.set((Kind::RoleBinding, name.clone()), of, named);
+        self.references
+            .set((Kind::RoleBinding, name.clone()), of, named);
         before.into_iter().chain(after).collect()
     }
 
     fn set_key(&mut self, name: &NamespacedName, facts: Option<KeyRefFacts>) -> Affected {
-        let before = self.keys.get(name).map(|facts| unit(&facts.workspace, name));
+        let before = self
+            .keys
+            .get(name)
+            .map(|facts| unit(&facts.workspace, name));
         if !replace(&mut self.keys, name, facts) {
             return Affected::new();
         }
@@ -223,7 +246,8 @@ impl World {
             attached.keys.insert(name.clone(), facts);
         }
         let of = after.as_ref().unwrap_or(name);
-        self.references.set((Kind::ApiKeyRef, name.clone()), of, named);
+        self.references
+            .set((Kind::ApiKeyRef, name.clone()), of, named);
         let mut affected: Affected = before.into_iter().chain(after).collect();
         affected.extend(self.claim(name));
         affected
@@ -240,7 +264,8 @@ impl World {
         let relabelled = before.get(ENVIRONMENT) != after.get(ENVIRONMENT);
         let matters = |(workspace, facts): &(&NamespacedName, &Arc<WorkspaceFacts>)| {
             let attached = self.attached.get(workspace);
-            let involved = attached.is_some_and(|attached| attached.namespaces().any(|n| n == name));
+            let involved =
+                attached.is_some_and(|attached| attached.namespaces().any(|n| n == name));
             let Ok(spec) = &facts.object.spec else {
                 return false;
             };
@@ -254,17 +279,32 @@ impl World {
     }
 
     fn set_config_map(&mut self, name: &NamespacedName, facts: Option<OutputFacts>) -> Affected {
-        let id = OutputId { kind: OutputKind::ConfigMap, name: name.clone() };
-        let before = self.config_maps.get(name).and_then(|facts| owner_of(name, &facts.owner));
-        if !replace(&mut self.config_maps, name, facts) {
+        let id = OutputId {
+            kind: OutputKind::ConfigMap,
+            name: name.clone(),
+        };
+        let before = self.config_maps.remove(name);
+        let after = facts.map(Arc::new);
+        if let Some(facts) = &after {
+            self.config_maps.insert(name.clone(), facts.clone());
+        }
+        if before == after {
             return Affected::new();
         }
-        let after = self.config_maps.get(name).and_then(|facts| owner_of(name, &facts.owner));
-        self.set_owner(id, before, after)
+        let owner = |facts: Option<Arc<OutputFacts>>| owner_of(name, &facts?.owner);
+        let mut affected = self.set_owner(id, owner(before), owner(after));
+        // Somebody else's under a name of ours is in the way of the workspace in the name.
+        if let Some((workspace, _)) = name.name.split_once('.') {
+            affected.insert(NamespacedName::new(name.namespace.clone(), workspace));
+        }
+        affected
     }
 
     fn set_secret(&mut self, name: &NamespacedName, facts: Option<SecretFacts>) -> Affected {
-        let id = OutputId { kind: OutputKind::Secret, name: name.clone() };
+        let id = OutputId {
+            kind: OutputKind::Secret,
+            name: name.clone(),
+        };
         let owner = |facts: &Arc<SecretFacts>| owner_of(name, &facts.output.as_ref()?.owner);
         let scope = self.secrets.entry(name.namespace.clone()).or_default();
         let before = scope.by_name.get(&name.name).cloned();
@@ -335,7 +375,9 @@ impl World {
         };
         let others = self.claims.set(key, claims);
         let workspaces = others.iter().filter_map(|key| self.keys.get(key));
-        workspaces.map(|facts| unit(&facts.workspace, &facts.object.name)).collect()
+        workspaces
+            .map(|facts| unit(&facts.workspace, &facts.object.name))
+            .collect()
     }
 
     fn claims_of(&self, facts: &KeyRefFacts) -> BTreeSet<Claim> {
@@ -344,26 +386,37 @@ impl World {
         };
         let namespace = &facts.object.name.namespace;
         let target = key.target.as_ref();
-        let target = target.map(|target| NamespacedName::new(namespace.clone(), target.secret.clone()));
+        let target =
+            target.map(|target| NamespacedName::new(namespace.clone(), target.secret.clone()));
         let staged = key.next.as_ref().map(|next| &next.source);
-        let digests = [Some(&key.source), staged].into_iter().flatten().filter_map(|source| {
-            let memory = target.as_ref().and_then(|target| self.memory(target));
-            match self.lookup(&source.secret())?.value(source, memory.as_deref()) {
-                ValueLookup::Known(value) => Some(Claim::Key(value.digest)),
-                ValueLookup::Missing
-                | ValueLookup::Unread
-                | ValueLookup::NoSecret
-                | ValueLookup::Denied
-                | ValueLookup::Assumed => None,
-            }
-        });
+        let digests = [Some(&key.source), staged]
+            .into_iter()
+            .flatten()
+            .filter_map(|source| {
+                let memory = target.as_ref().and_then(|target| self.memory(target));
+                match self
+                    .lookup(&source.secret())?
+                    .value(source, memory.as_deref())
+                {
+                    ValueLookup::Known(value) => Some(Claim::Key(value.digest)),
+                    ValueLookup::Missing
+                    | ValueLookup::Unread
+                    | ValueLookup::NoSecret
+                    | ValueLookup::Denied
+                    | ValueLookup::Assumed => None,
+                }
+            });
         let mut claims: BTreeSet<Claim> = digests.collect();
         claims.extend(target.map(Claim::Target));
         claims
     }
 
     fn memory(&self, target: &NamespacedName) -> Option<Arc<super::facts::KeyMemory>> {
-        let secret = self.secrets.get(&target.namespace)?.by_name.get(&target.name)?;
+        let secret = self
+            .secrets
+            .get(&target.namespace)?
+            .by_name
+            .get(&target.name)?;
         secret.output.as_ref()?.memory.clone()
     }
 
@@ -385,13 +438,31 @@ impl World {
         workspace: &NamespacedName,
         attached: &Attached,
     ) -> BTreeMap<OutputId, Arc<OutputFacts>> {
-        let owners = attached.keys.keys().map(|key| (Kind::ApiKeyRef, key.clone()));
+        let owners = attached
+            .keys
+            .keys()
+            .map(|key| (Kind::ApiKeyRef, key.clone()));
         let owners = owners.chain([(Kind::Workspace, workspace.clone())]);
-        let owned = owners.filter_map(|owner| self.outputs_of.get(&owner)).flatten();
+        let owned = owners
+            .filter_map(|owner| self.outputs_of.get(&owner))
+            .flatten();
         let named = attached.keys.values().filter_map(|facts| {
             let target = facts.object.spec.as_ref().ok()?.target.as_ref()?;
-            Some(OutputId::secret(facts.object.name.namespace.clone(), target.secret.clone()))
+            Some(OutputId::secret(
+                facts.object.name.namespace.clone(),
+                target.secret.clone(),
+            ))
         });
+        let prefix =
+            NamespacedName::new(workspace.namespace.clone(), format!("{}.", workspace.name));
+        let after = self.config_maps.range(&prefix..).map(|(name, _)| name);
+        let named_after = after.take_while(|name| {
+            name.namespace == prefix.namespace && name.name.starts_with(&*prefix.name)
+        });
+        let named = named.chain(named_after.map(|name| OutputId {
+            kind: OutputKind::ConfigMap,
+            name: name.clone(),
+        }));
         let mut found: BTreeMap<OutputId, Arc<OutputFacts>> = BTreeMap::new();
         for id in owned.cloned().chain(named) {
             if let Some(facts) = self.output(&id) {
@@ -407,32 +478,49 @@ impl World {
             OutputKind::Secret => {
                 let scope = self.secrets.get(&id.name.namespace)?;
                 let secret = scope.by_name.get(&id.name.name)?;
-                Some(secret.output.clone().unwrap_or_else(|| Arc::new(foreign(secret))))
+                Some(
+                    secret
+                        .output
+                        .clone()
+                        .unwrap_or_else(|| Arc::new(foreign(secret))),
+                )
             }
         }
     }
 
     fn rivals(&self, workspace: &NamespacedName, attached: &Attached) -> Vec<Rival> {
         let mut rivals = BTreeMap::new();
-        let others = attached.keys.keys().flat_map(|key| self.claims.rivals_of(key));
+        let others = attached
+            .keys
+            .keys()
+            .flat_map(|key| self.claims.rivals_of(key));
         for name in others.filter(|name| !attached.keys.contains_key(*name)) {
             let Some(facts) = self.keys.get(name) else {
                 continue;
             };
             let digest = self.claims.digests_of(name).next();
-            let present = facts.versions.iter().find(|version| version.active_until.is_none());
-            rivals.insert(name.clone(), Rival {
-                name: name.clone(),
-                workspace: unit(&facts.workspace, name),
-                created: facts.object.created,
-                facts: facts.clone(),
-                digest,
-                in_use: digest.is_some_and(|digest| {
-                    present.is_some_and(|version| version.fingerprint == digest.fingerprint())
-                }),
-            });
+            let present = facts
+                .versions
+                .iter()
+                .find(|version| version.active_until.is_none());
+            rivals.insert(
+                name.clone(),
+                Rival {
+                    name: name.clone(),
+                    workspace: unit(&facts.workspace, name),
+                    created: facts.object.created,
+                    facts: facts.clone(),
+                    digest,
+                    in_use: digest.is_some_and(|digest| {
+                        present.is_some_and(|version| version.fingerprint == digest.fingerprint())
+                    }),
+                },
+            );
         }
-        rivals.into_values().filter(|rival| rival.workspace != *workspace).collect()
+        rivals
+            .into_values()
+            .filter(|rival| rival.workspace != *workspace)
+            .collect()
     }
 
     fn detach(&mut self, workspace: &NamespacedName, remove: impl FnOnce(&mut Attached)) {
@@ -446,20 +534,30 @@ impl World {
 
     fn set_owner(&mut self, id: OutputId, before: Option<Owner>, after: Option<Owner>) -> Affected {
         if before != after {
-            if let Some(owned) = before.as_ref().and_then(|owner| self.outputs_of.get_mut(owner)) {
+            if let Some(owned) = before
+                .as_ref()
+                .and_then(|owner| self.outputs_of.get_mut(owner))
+            {
                 owned.remove(&id);
             }
             if let Some(owner) = &after {
                 self.outputs_of.entry(owner.clone()).or_default().insert(id);
             }
         }
-        before.iter().chain(&after).filter_map(|owner| self.unit_of(owner)).collect()
+        before
+            .iter()
+            .chain(&after)
+            .filter_map(|owner| self.unit_of(owner))
+            .collect()
     }
 
     fn unit_of(&self, (kind, name): &Owner) -> Option<NamespacedName> {
         match kind {
             Kind::Workspace => Some(name.clone()),
-            Kind::ApiKeyRef => self.keys.get(name).map(|facts| unit(&facts.workspace, name)),
+            Kind::ApiKeyRef => self
+                .keys
+                .get(name)
+                .map(|facts| unit(&facts.workspace, name)),
             Kind::RoleBinding => None,
         }
     }
@@ -502,14 +600,12 @@ where
     K: Clone + Eq + std::hash::Hash,
     V: PartialEq,
 {
-    match value {
-        None => map.remove(key).is_some(),
-        Some(value) => {
-            if map.get(key).is_some_and(|held| **held == value) {
-                return false;
-            }
-            map.insert(key.clone(), Arc::new(value));
-            true
-        }
+    if map.get(key).map(|held| &**held) == value.as_ref() {
+        return false;
     }
+    match value {
+        None => drop(map.remove(key)),
+        Some(value) => drop(map.insert(key.clone(), Arc::new(value))),
+    }
+    true
 }
