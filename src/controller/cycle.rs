@@ -118,9 +118,9 @@ impl Cycle {
     /// Reads the values that the plan needs and nobody knows.
     async fn read_sources(&mut self, vault: &mut Vault, wait: &mut Wait) {
         let reader = &self.reader;
-        let opened = futures::stream::iter(self.snapshot.unread())
-            .map(|name| async move { (reader.open(&name).await, name) })
-            .buffer_unordered(READS_AT_A_TIME);
+        let one = async |name| (reader.open(&name).await, name);
+        let opened: Vec<_> = self.snapshot.unread().into_iter().map(one).collect();
+        let opened = futures::stream::iter(opened).buffer_unordered(READS_AT_A_TIME);
         let opened: Vec<_> = opened.collect().await;
         for (opened, name) in opened {
             let lookup = match opened {

@@ -38,35 +38,28 @@ pub enum Verdict {
 // === impl Echoes ===
 
 impl Echoes {
-    /// A write to an object is about to be sent.
+    /// A write to an object, or a read of it, is about to be sent.
     pub fn begin(&mut self, key: ObjectKey) {
         self.0.entry(key).or_default().writing += 1;
     }
 
-    /// That write was answered: with a version, or with an error or not at all. What was held
-    /// back meanwhile is judged now.
-    pub fn end(&mut self, key: &ObjectKey, learned: Version) -> Verdict {
+    /// It was answered: with a version, or with an error or not at all. Says whether
+    /// the answer is the latest so far; what was held back meanwhile is judged now.
+    pub fn end(&mut self, key: &ObjectKey, learned: Version) -> (bool, Verdict) {
         let Some(entry) = self.0.get_mut(key) else {
-            return Verdict::Known;
+            return (true, Verdict::Known);
         };
+        let latest = learned.is_none() || learned >= entry.learned;
         entry.writing = entry.writing.saturating_sub(1);
         entry.learned = entry.learned.max(learned);
         if entry.writing > 0 {
-            return Verdict::Known;
+            return (latest, Verdict::Known);
         }
         let held = entry.held.take();
         if entry.learned.is_none() {
             self.0.remove(key);
         }
-        held.map_or(Verdict::Known, |seen| self.judge(seen))
-    }
-
-    /// An object was read at this version.
-    pub fn learn(&mut self, key: ObjectKey, version: Version) {
-        if version.is_some() {
-            let entry = self.0.entry(key).or_default();
-            entry.learned = entry.learned.max(version);
-        }
+        (latest, held.map_or(Verdict::Known, |seen| self.judge(seen)))
     }
 
     /// What was known of the Secrets of a namespace, or all, is forgotten: whatever comes is new.
@@ -146,7 +139,7 @@ mod tests {
         let mut echoes = Echoes::default();
         echoes.begin(key());
         assert_eq!(verdict(echoes.judge(seen(Some(8)))), "known");
-        assert_eq!(verdict(echoes.end(&key(), Some(8))), "known");
+        assert_eq!(verdict(echoes.end(&key(), Some(8)).1), "known");
         assert!(echoes.0.is_empty(), "nothing is kept once it came back");
         assert_eq!(verdict(echoes.judge(seen(Some(9)))), "Some(9)");
     }
@@ -155,7 +148,7 @@ mod tests {
     fn an_echo_after_the_answer_and_all_before_it_is_known() {
         let mut echoes = Echoes::default();
         echoes.begin(key());
-        assert_eq!(verdict(echoes.end(&key(), Some(8))), "known");
+        assert_eq!(verdict(echoes.end(&key(), Some(8)).1), "known");
         assert_eq!(verdict(echoes.judge(seen(Some(6)))), "known");
         assert_eq!(verdict(echoes.judge(seen(Some(8)))), "known");
         assert!(echoes.0.is_empty());
@@ -167,7 +160,7 @@ mod tests {
         echoes.begin(key());
         echoes.judge(seen(Some(8)));
         echoes.judge(seen(Some(9)));
-        assert_eq!(verdict(echoes.end(&key(), Some(8))), "Some(9)");
+        assert_eq!(verdict(echoes.end(&key(), Some(8)).1), "Some(9)");
         echoes.begin(key());
         echoes.end(&key(), Some(10));
         assert_eq!(verdict(echoes.judge(seen(Some(11)))), "Some(11)");
@@ -179,7 +172,7 @@ mod tests {
         let mut echoes = Echoes::default();
         echoes.begin(key());
         echoes.judge(seen(Some(8)));
-        assert_eq!(verdict(echoes.end(&key(), None)), "Some(8)");
+        assert_eq!(verdict(echoes.end(&key(), None).1), "Some(8)");
         assert!(echoes.0.is_empty());
     }
 
@@ -189,8 +182,8 @@ mod tests {
         echoes.begin(key());
         echoes.begin(key());
         echoes.judge(seen(Some(9)));
-        assert_eq!(verdict(echoes.end(&key(), Some(8))), "known");
-        assert_eq!(verdict(echoes.end(&key(), Some(9))), "known");
+        assert_eq!(verdict(echoes.end(&key(), Some(8)).1), "known");
+        assert_eq!(verdict(echoes.end(&key(), Some(9)).1), "known");
         assert!(echoes.0.is_empty());
     }
 
@@ -202,7 +195,7 @@ mod tests {
         assert_eq!(verdict(echoes.judge(missing())), "reread");
         echoes.begin(key());
         assert_eq!(verdict(echoes.judge(missing())), "known");
-        assert_eq!(verdict(echoes.end(&key(), Some(9))), "reread");
+        assert_eq!(verdict(echoes.end(&key(), Some(9)).1), "reread");
     }
 
     #[test]
@@ -210,25 +203,29 @@ mod tests {
         let mut echoes = Echoes::default();
         let secret = ObjectKey::secret(&NamespacedName::new("claude", "a"));
         let again = || Seen { key: secret.clone(), ..seen(Some(8)) };
-        echoes.learn(secret.clone(), Some(8));
+        let learn = |echoes: &mut Echoes| {
+            echoes.begin(secret.clone());
+            echoes.end(&secret, Some(8));
+        };
+        learn(&mut echoes);
         echoes.forget_secrets(Some(&"search".into()));
         assert_eq!(verdict(echoes.judge(again())), "known");
         for namespace in [Some(Name::from("claude")), None] {
-            echoes.learn(secret.clone(), Some(8));
+            learn(&mut echoes);
             echoes.forget_secrets(namespace.as_ref());
             assert_eq!(verdict(echoes.judge(again())), "Some(8)");
         }
     }
 
     #[test]
-    fn what_was_read_is_known_up_to_its_version() {
+    fn of_two_answers_the_later_version_counts_in_whatever_order_they_come() {
         let mut echoes = Echoes::default();
-        echoes.learn(key(), None);
-        assert!(echoes.0.is_empty(), "a version that is no number teaches nothing");
-        echoes.learn(key(), Some(8));
-        assert_eq!(verdict(echoes.judge(seen(Some(7)))), "known");
-        assert_eq!(verdict(echoes.judge(seen(None))), "None");
-        assert_eq!(verdict(echoes.judge(seen(Some(8)))), "known");
-        assert_eq!(verdict(echoes.judge(seen(Some(7)))), "Some(7)");
+        echoes.begin(key());
+        echoes.begin(key());
+        assert!(echoes.end(&key(), Some(9)).0);
+        assert!(!echoes.end(&key(), Some(8)).0, "out of date");
+        assert_eq!(verdict(echoes.judge(seen(Some(9)))), "known");
+        echoes.begin(key());
+        assert!(echoes.end(&key(), None).0);
     }
 }

@@ -58,9 +58,9 @@ impl Executed {
         // must not wait for a Secret that nobody can write.
         for rank in writes.chunk_by(|a, b| a.rank() == b.rank()) {
             let vault = &*vault;
-            let sent = futures::stream::iter(rank)
-                .map(|write| async move { (write.id(), execute(reader, write, vault).await) })
-                .buffer_unordered(WRITES_AT_A_TIME);
+            let one = async |write| (Write::id(write), execute(reader, write, vault).await);
+            let sent: Vec<_> = rank.iter().map(one).collect();
+            let sent = futures::stream::iter(sent).buffer_unordered(WRITES_AT_A_TIME);
             let outcomes: Vec<_> = sent.collect().await;
             for (id, outcome) in outcomes {
                 match outcome {
@@ -82,10 +82,8 @@ async fn fetch(reader: &Reader, writes: &[Write], vault: &mut Vault) {
         .filter(|handle| !vault.has(&handle.source))
         .map(|handle| handle.source.secret())
         .collect();
-    let opened = futures::stream::iter(missing)
-        .map(|name| async move { reader.open(&name).await })
-        .buffer_unordered(WRITES_AT_A_TIME);
-    let mut opened = std::pin::pin!(opened);
+    let opened: Vec<_> = missing.iter().map(|name| reader.open(name)).collect();
+    let mut opened = futures::stream::iter(opened).buffer_unordered(WRITES_AT_A_TIME);
     while let Some(opened) = opened.next().await {
         // One that cannot be read leaves its key unresolved, which its write finds.
         for (source, material) in opened.into_iter().flat_map(|opened| opened.materials) {

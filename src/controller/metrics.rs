@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 
 use super::object::ObjectKind;
 use super::queue::Depth;
+use crate::plan::facts::Is;
 use crate::policy::finding::{Reason, Severity};
 use crate::policy::name::NamespacedName;
 use crate::policy::rotation::State;
@@ -50,14 +51,6 @@ pub enum PlanOutcome {
     Retried,
     /// Secrets it needs have not been listed yet.
     Waiting,
-}
-
-/// What a `Ready` condition says.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ready {
-    True,
-    False,
-    Unknown,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -194,8 +187,8 @@ impl Metrics {
     }
 
     /// An object of ours came, changed or went.
-    pub fn object(&self, kind: ObjectKind, before: Option<Ready>, after: Option<Ready>) {
-        let gauge = |ready: Ready| {
+    pub fn object(&self, kind: ObjectKind, before: Option<Is>, after: Option<Is>) {
+        let gauge = |ready: Is| {
             let labels = ObjectLabels { kind: kind.name(), ready: ready.name() };
             self.objects.get_or_create_owned(&labels)
         };
@@ -254,25 +247,6 @@ impl PlanOutcome {
     }
 }
 
-impl Ready {
-    /// Reads a condition's status.
-    pub fn parse(status: &str) -> Self {
-        match status {
-            "True" => Self::True,
-            "False" => Self::False,
-            _ => Self::Unknown,
-        }
-    }
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::True => "True",
-            Self::False => "False",
-            Self::Unknown => "Unknown",
-        }
-    }
-}
-
 fn to_i64(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
@@ -308,10 +282,10 @@ mod tests {
     fn objects_are_counted_by_what_they_are_now() {
         let metrics = Metrics::new();
         let kind = ObjectKind::Workspace;
-        metrics.object(kind, None, Some(Ready::Unknown));
-        metrics.object(kind, None, Some(Ready::Unknown));
-        metrics.object(kind, Some(Ready::Unknown), Some(Ready::True));
-        metrics.object(kind, Some(Ready::Unknown), None);
+        metrics.object(kind, None, Some(Is::Unknown));
+        metrics.object(kind, None, Some(Is::Unknown));
+        metrics.object(kind, Some(Is::Unknown), Some(Is::True));
+        metrics.object(kind, Some(Is::Unknown), None);
         assert_eq!(lines(&metrics, "anthropic_rbac_objects"), [
             r#"anthropic_rbac_objects{kind="Workspace",ready="True"} 1"#,
             r#"anthropic_rbac_objects{kind="Workspace",ready="Unknown"} 0"#,

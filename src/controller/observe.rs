@@ -17,11 +17,11 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::metrics::{Metrics, Ready};
+use super::metrics::Metrics;
 use super::object::{ObjectKey, ObjectKind, Version, version};
 use crate::api::{ApiKeyRef, RoleBinding, Workspace, conditions, convert};
 use crate::api::metadata::{MANAGED_BY, NAME};
-use crate::plan::facts::StatusMark;
+use crate::plan::facts::{Is, StatusMark};
 use crate::plan::world::{Change, SecretAccess};
 use crate::policy::name::{Name, NamespacedName};
 
@@ -90,7 +90,7 @@ struct Source<K> {
     api: Api<K>,
     config: watcher::Config,
     /// Facts of an object; `None` for one without a name, which no API server stores.
-    read: fn(&K, &Metrics) -> Option<(NamespacedName, Change, Option<Ready>)>,
+    read: fn(&K, &Metrics) -> Option<(NamespacedName, Change, Option<Is>)>,
     gone: fn(NamespacedName, &Metrics) -> Change,
     /// Whose Secrets these are, when they are Secrets.
     scope: Option<Option<Name>>,
@@ -237,7 +237,7 @@ where
 /// The names a watch knows of, each with the list it was last seen in and how ready it was.
 #[derive(Default)]
 struct Known {
-    by_name: HashMap<NamespacedName, (u32, Option<Ready>)>,
+    by_name: HashMap<NamespacedName, (u32, Option<Is>)>,
     list: u32,
 }
 
@@ -339,9 +339,9 @@ fn name_of<K>(object: &PartialObjectMeta<K>) -> Option<NamespacedName> {
     Some(NamespacedName::new(meta.namespace.as_deref()?, meta.name.as_deref()?))
 }
 
-fn ready(status: &StatusMark) -> Option<Ready> {
+fn ready(status: &StatusMark) -> Option<Is> {
     let ready = status.conditions.iter().find(|condition| &*condition.kind == conditions::READY);
-    Some(ready.map_or(Ready::Unknown, |ready| Ready::parse(&ready.status)))
+    Some(ready.map_or(Is::Unknown, |ready| ready.is))
 }
 
 fn is_denied(error: &watcher::Error) -> bool {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use serde_json::{Value, json};
@@ -75,16 +76,23 @@ impl Reporter<'_> {
         }
         // Announcements about objects whose status stays as it is.
         jobs.extend(events.into_values().map(|events| (None, events)));
-        let mut begun = 0;
-        let jobs = jobs.into_iter().take_while(|_| {
-            begun += 1;
-            begun <= STATUSES_AT_LEAST || !self.superseded.load(Ordering::Relaxed)
-        });
-        let sent = futures::stream::iter(jobs)
-            .map(|(status, events)| self.one(status, events))
-            .buffer_unordered(STATUSES_AT_A_TIME);
-        let reports: Vec<Reported> = sent.collect().await;
-        reports.into_iter().fold(Reported::default(), Reported::and)
+        let mut reported = Reported::default();
+        let mut running = FuturesUnordered::new();
+        for (begun, (status, events)) in jobs.into_iter().enumerate() {
+            if begun >= STATUSES_AT_LEAST && self.superseded.load(Ordering::Relaxed) {
+                break;
+            }
+            if running.len() >= STATUSES_AT_A_TIME
+                && let Some(one) = running.next().await
+            {
+                reported = reported.and(one);
+            }
+            running.push(self.one(status, events));
+        }
+        while let Some(one) = running.next().await {
+            reported = reported.and(one);
+        }
+        reported
     }
 
     async fn one(&self, status: Option<&StatusUpdate>, events: Vec<&Announcement>) -> Reported {

@@ -208,7 +208,8 @@ impl Payload {
         payload
     }
 
-    /// The bytes.
+    /// The bytes, for tests to look at.
+    #[cfg(test)]
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }

@@ -237,6 +237,10 @@ fn programmed(
         (Is::False, reason, message)
     } else {
         match &settled.value {
+            Value::Use(_) if id.is_none() => {
+                let message = "It has no target; the policy names it for its users.";
+                (Is::True, reason::PROGRAMMED, message.to_owned())
+            }
             Value::Use(_) => (
                 Is::True,
                 reason::PROGRAMMED,

@@ -5,3 +5,4 @@ mod keys;
 mod order;
 mod quiet;
 mod stage;
+mod world;
