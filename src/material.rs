@@ -80,10 +80,18 @@ mod tests {
         assert_eq!(shape_of("sk-ant-admin01-EXAMPLE"), Shape::AdminKey);
         assert_eq!(shape_of("sk-ant-api01-EXAMPLE"), Shape::EnterpriseKey);
         assert_eq!(shape_of("sk-ant-oat01-EXAMPLE"), Shape::OAuthToken);
-        for bad in ["sk-ant-api03-A\nsk-ant-api03-B", " sk-ant-api03-A", "sk-ant-api03-A\n\n", "sk-ant-ä"] {
+        for bad in [
+            "sk-ant-api03-A\nsk-ant-api03-B",
+            " sk-ant-api03-A",
+            "sk-ant-api03-A\n\n",
+            "sk-ant-ä",
+        ] {
             assert_eq!(shape_of(bad), Shape::NotOneWord, "{bad:?}");
         }
-        assert_eq!((shape_of(""), shape_of(" \n")), (Shape::Empty, Shape::Empty));
+        assert_eq!(
+            (shape_of(""), shape_of(" \n")),
+            (Shape::Empty, Shape::Empty)
+        );
         assert_eq!(shape_of("hunter2"), Shape::Unknown);
     }
 

@@ -25,7 +25,11 @@ pub struct Claims {
 impl Claims {
     /// What an ApiKeyRef claims now. Gives the other claimants of all that it no longer, or
     /// newly, claims: for them the world has changed.
-    pub fn set(&mut self, key: &NamespacedName, claims: BTreeSet<Claim>) -> BTreeSet<NamespacedName> {
+    pub fn set(
+        &mut self,
+        key: &NamespacedName,
+        claims: BTreeSet<Claim>,
+    ) -> BTreeSet<NamespacedName> {
         let before = self.by_key.remove(key).unwrap_or_default();
         let mut others = BTreeSet::new();
         for claim in before.difference(&claims) {
@@ -54,15 +58,21 @@ impl Claims {
     /// Other ApiKeyRefs that claim anything this one claims.
     pub fn rivals_of(&self, key: &NamespacedName) -> impl Iterator<Item = &NamespacedName> {
         let claims = self.by_key.get(key).into_iter().flatten();
-        let claimants = claims.filter_map(|claim| self.claimants.get(claim)).flatten();
+        let claimants = claims
+            .filter_map(|claim| self.claimants.get(claim))
+            .flatten();
         claimants.filter(move |other| *other != key)
     }
 
     /// Digests an ApiKeyRef claims.
     pub fn digests_of(&self, key: &NamespacedName) -> impl Iterator<Item = Digest> {
-        self.by_key.get(key).into_iter().flatten().filter_map(|claim| match claim {
-            Claim::Key(digest) => Some(*digest),
-            Claim::Target(_) => None,
-        })
+        self.by_key
+            .get(key)
+            .into_iter()
+            .flatten()
+            .filter_map(|claim| match claim {
+                Claim::Key(digest) => Some(*digest),
+                Claim::Target(_) => None,
+            })
     }
 }

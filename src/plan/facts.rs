@@ -355,6 +355,14 @@ pub enum ValueLookup {
 // === impl SecretLookup ===
 
 impl SecretLookup {
+    /// Its uid and resourceVersion, empty where it has none.
+    pub fn version(&self) -> (Name, Name) {
+        match self {
+            Self::Present(secret) => (secret.uid.clone(), secret.resource_version.clone()),
+            Self::Absent | Self::Denied | Self::Assumed => (Name::default(), Name::default()),
+        }
+    }
+
     /// What is known of one data key, by having read it or by what was remembered of it on a
     /// Secret written from it.
     pub fn value(&self, source: &SecretKey, memory: Option<&KeyMemory>) -> ValueLookup {
@@ -374,7 +382,10 @@ impl SecretLookup {
                 && memory.resource_version == secret.resource_version
         });
         remembered.map_or(ValueLookup::Unread, |memory| {
-            ValueLookup::Known(ValueFacts { digest: memory.sha256, shape: Shape::ApiKey })
+            ValueLookup::Known(ValueFacts {
+                digest: memory.sha256,
+                shape: Shape::ApiKey,
+            })
         })
     }
 }

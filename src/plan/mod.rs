@@ -4,15 +4,259 @@
 mod attached;
 mod claims;
 pub mod facts;
+mod findings;
+pub mod keys;
 pub mod output;
+pub mod outputs;
 mod references;
+mod status;
 pub mod world;
 pub mod write;
 
-use facts::Snapshot;
+use std::collections::{BTreeMap, BTreeSet};
+
+use facts::{SecretLookup, Snapshot, WorkspaceFacts};
+use keys::Settled;
 use output::Plan;
 
+use crate::gateway::policy_json;
+use crate::policy::key::Shape;
+use crate::policy::name::{Name, NamespacedName};
+use crate::policy::resolve::{ClientKeys, Facts, GrantFacts, KeyFacts, Resolution, resolve};
+use crate::policy::selector::Labels;
+use crate::policy::workspace::Workspace;
+
 /// Everything that should exist for one workspace. Total: what is wrong denies, and says so.
-pub fn plan(_snapshot: &Snapshot) -> Plan {
-    todo!()
+pub fn plan(snapshot: &Snapshot) -> Plan {
+    let settled = keys::settle(snapshot);
+    let mut plan = Plan::default();
+    let targets = snapshot
+        .keys
+        .iter()
+        .zip(&settled)
+        .filter_map(|(facts, settled)| {
+            let key = facts.object.spec.as_ref().ok()?;
+            outputs::target(snapshot, facts, key, settled.as_ref()?)
+        });
+    plan.outputs.extend(targets);
+    plan.findings = findings::of_keys(snapshot, &settled);
+    plan.events.extend(
+        snapshot
+            .keys
+            .iter()
+            .zip(&settled)
+            .filter_map(|(facts, settled)| {
+                status::api_key_ref::announcement(facts, settled.as_ref())
+            }),
+    );
+    plan.wake_at = wake_of_keys(snapshot, &settled);
+    match snapshot
+        .workspace
+        .as_deref()
+        .map(|facts| (facts, &facts.object.spec))
+    {
+        Some((facts, Ok(workspace))) => attached(snapshot, facts, workspace, &settled, &mut plan),
+        Some((facts, Err(invalid))) => {
+            closed(snapshot, &mut plan);
+            plan.statuses.extend(status::workspace::refused(
+                snapshot,
+                facts,
+                &invalid.to_string(),
+            ));
+            unresolved(snapshot, &settled, &mut plan);
+        }
+        None => unresolved(snapshot, &settled, &mut plan),
+    }
+    plan.outputs.sort_by(|a, b| a.id.cmp(&b.id));
+    plan.stale = outputs::stale(snapshot, &plan.outputs);
+    plan
+}
+
+/// The plan of an accepted Workspace and all that is attached to it.
+fn attached(
+    snapshot: &Snapshot,
+    facts: &WorkspaceFacts,
+    workspace: &Workspace,
+    settled: &[Option<Settled>],
+    plan: &mut Plan,
+) {
+    let resolution = resolved(snapshot, workspace, settled);
+    let rendered = policy_json::render(&resolution.policy);
+    let config_maps = outputs::config_maps(snapshot, &resolution, &rendered);
+    let unwritten = status::workspace::unwritten(snapshot, &config_maps);
+    plan.outputs.extend(config_maps);
+    plan.findings
+        .extend(findings::of_workspace(snapshot, workspace));
+    plan.findings.extend(resolution.findings.iter().cloned());
+    plan.findings.sort();
+    plan.findings.dedup();
+    plan.wake_at = plan
+        .wake_at
+        .into_iter()
+        .chain(resolution.next_boundary)
+        .min();
+
+    let understood = snapshot
+        .bindings
+        .iter()
+        .filter(|facts| facts.object.spec.is_ok());
+    let outcomes: BTreeMap<_, _> = understood
+        .map(|facts| &facts.object.name)
+        .zip(&resolution.grants)
+        .collect();
+    for binding in &snapshot.bindings {
+        let outcome = outcomes.get(&binding.object.name).copied();
+        let status = status::role_binding::status(snapshot, binding, outcome, unwritten.as_ref());
+        plan.statuses.extend(status);
+    }
+    let understood = snapshot
+        .keys
+        .iter()
+        .filter(|facts| facts.object.spec.is_ok());
+    let outcomes: BTreeMap<_, _> = understood
+        .map(|facts| &facts.object.name)
+        .zip(&resolution.keys)
+        .collect();
+    for (key, settled) in snapshot.keys.iter().zip(settled) {
+        let outcome = outcomes.get(&key.object.name).copied();
+        let own = findings::about(&plan.findings, &key.object.name);
+        let status = status::api_key_ref::status(snapshot, key, settled.as_ref(), outcome, &own);
+        plan.statuses.extend(status);
+    }
+    let parts = (&resolution, &rendered);
+    let status =
+        status::workspace::accepted(snapshot, facts, workspace, parts, settled, unwritten, plan);
+    plan.statuses.extend(status);
+    plan.resolution = Some(resolution);
+}
+
+/// A Workspace that is not understood denies everything.
+fn closed(snapshot: &Snapshot, plan: &mut Plan) {
+    let workspace = Workspace {
+        enabled: false,
+        ..Workspace::default()
+    };
+    let nothing = Snapshot {
+        bindings: Vec::new(),
+        keys: Vec::new(),
+        ..snapshot.clone()
+    };
+    let resolution = resolved(&nothing, &workspace, &[]);
+    let rendered = policy_json::render(&resolution.policy);
+    plan.outputs
+        .extend(outputs::config_maps(snapshot, &resolution, &rendered));
+    plan.resolution = Some(resolution);
+}
+
+/// Statuses where there is nothing to resolve against.
+fn unresolved(snapshot: &Snapshot, settled: &[Option<Settled>], plan: &mut Plan) {
+    for binding in &snapshot.bindings {
+        plan.statuses
+            .extend(status::role_binding::status(snapshot, binding, None, None));
+    }
+    for (key, settled) in snapshot.keys.iter().zip(settled) {
+        let own = findings::about(&plan.findings, &key.object.name);
+        let status = status::api_key_ref::status(snapshot, key, settled.as_ref(), None, &own);
+        plan.statuses.extend(status);
+    }
+}
+
+fn resolved(snapshot: &Snapshot, workspace: &Workspace, settled: &[Option<Settled>]) -> Resolution {
+    let grants: Vec<_> = snapshot
+        .bindings
+        .iter()
+        .filter_map(|facts| {
+            Some(GrantFacts {
+                name: &facts.object.name,
+                created: facts.object.created,
+                grant: facts.object.spec.as_ref().ok()?,
+            })
+        })
+        .collect();
+    let keys: Vec<_> = snapshot
+        .keys
+        .iter()
+        .zip(settled)
+        .filter_map(|(facts, settled)| {
+            Some(KeyFacts {
+                name: &facts.object.name,
+                created: facts.object.created,
+                key: facts.object.spec.as_ref().ok()?,
+                usable: settled.as_ref()?.usable,
+            })
+        })
+        .collect();
+    let labels = snapshot.namespaces.iter();
+    let namespaces: BTreeMap<Name, Labels> = labels
+        .map(|(name, labels)| (name.clone(), (**labels).clone()))
+        .collect();
+    resolve(&Facts {
+        now: snapshot.now,
+        name: &snapshot.name,
+        workspace,
+        grants: &grants,
+        keys: &keys,
+        namespaces: &namespaces,
+        client_keys: &client_keys(snapshot),
+        catalogue: &snapshot.catalogue,
+    })
+}
+
+/// Client keys by Secret. A Secret without the label is no credential, whatever it holds.
+fn client_keys(snapshot: &Snapshot) -> BTreeMap<NamespacedName, ClientKeys> {
+    let keys = snapshot.secrets.iter().map(|(name, lookup)| {
+        let keys = match lookup {
+            SecretLookup::Present(secret) if !secret.is_client_key => ClientKeys::Unusable(
+                "lacks the label anthropic-rbac.io/client-key: \"true\"; add it if its keys are for the gateway",
+            ),
+            SecretLookup::Present(secret) => match &secret.values {
+                None => ClientKeys::Unusable("has not been read yet"),
+                Some(values) if values.is_empty() => ClientKeys::Unusable("holds no key; add one"),
+                Some(values) if values.values().any(|value| value.shape != Shape::ClientKey) => {
+                    ClientKeys::Unusable(
+                        "holds something that is no client key; want 32 to 256 visible ASCII characters that \
+                         start with neither sk-ant- nor ey",
+                    )
+                }
+                Some(values) => {
+                    ClientKeys::Known(values.values().map(|value| value.digest).collect::<BTreeSet<_>>())
+                }
+            },
+            SecretLookup::Absent => ClientKeys::Unusable("does not exist; create it"),
+            SecretLookup::Denied => ClientKeys::Unusable(
+                "may not be read by the operator; bind the ClusterRole anthropic-rbac-secrets in its namespace",
+            ),
+            SecretLookup::Assumed => ClientKeys::Known(BTreeSet::from([assumed_client_key(name)])),
+        };
+        (name.clone(), keys)
+    });
+    keys.collect()
+}
+
+/// What stands for the one client key of a Secret that nobody has looked at.
+pub fn assumed_client_key(secret: &NamespacedName) -> crate::policy::digest::Digest {
+    crate::policy::digest::Digest::of_lines(&["assumed", &secret.namespace, &secret.name])
+}
+
+fn wake_of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Option<jiff::Timestamp> {
+    let clocks = settled
+        .iter()
+        .flatten()
+        .filter_map(|settled| settled.dates.as_ref());
+    let transitions = clocks.filter_map(|dates| dates.clock.next_transition);
+    let staged = snapshot.keys.iter().filter_map(|facts| {
+        let next = facts.object.spec.as_ref().ok()?.next.as_ref()?;
+        next.activate_at.filter(|at| *at > snapshot.now)
+    });
+    let given = snapshot.keys.iter().filter_map(|facts| {
+        // A date of issue in the future is ignored until it is past.
+        facts
+            .object
+            .spec
+            .as_ref()
+            .ok()?
+            .issued_at
+            .filter(|at| *at > snapshot.now)
+    });
+    transitions.chain(staged).chain(given).min()
 }

@@ -155,13 +155,19 @@ impl Output {
             Content::Text(text) => text.len(),
             Content::Key(_) | Content::Emptied | Content::Kept => 0,
         };
-        self.data.iter().map(|(key, content)| key.len() + text(content)).sum()
+        self.data
+            .iter()
+            .map(|(key, content)| key.len() + text(content))
+            .sum()
     }
 
     /// Whether writing it takes a key away, or at least gives none out: such writes go first.
     pub fn takes_away(&self) -> bool {
         self.id.kind == OutputKind::Secret
-            && !self.data.values().any(|content| matches!(content, Content::Key(_)))
+            && !self
+                .data
+                .values()
+                .any(|content| matches!(content, Content::Key(_)))
     }
 }
 

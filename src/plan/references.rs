@@ -23,7 +23,12 @@ pub struct References {
 
 impl References {
     /// What an object of a workspace refers to now; nothing forgets the object.
-    pub fn set(&mut self, object: Object, workspace: &NamespacedName, secrets: Vec<NamespacedName>) {
+    pub fn set(
+        &mut self,
+        object: Object,
+        workspace: &NamespacedName,
+        secrets: Vec<NamespacedName>,
+    ) {
         if let Some((workspace, secrets)) = self.from.remove(&object) {
             for secret in &secrets {
                 self.unlink(&object, &workspace, secret);
@@ -34,7 +39,10 @@ impl References {
         }
         for secret in &secrets {
             let of_namespace = self.to.entry(secret.namespace.clone()).or_default();
-            of_namespace.entry(secret.name.clone()).or_default().insert(object.clone());
+            of_namespace
+                .entry(secret.name.clone())
+                .or_default()
+                .insert(object.clone());
             let of_workspace = self.of_workspace.entry(workspace.clone()).or_default();
             *of_workspace.entry(secret.clone()).or_default() += 1;
         }
@@ -47,8 +55,14 @@ impl References {
     }
 
     /// Secrets that a workspace and what is attached to it refer to.
-    pub fn of_workspace(&self, workspace: &NamespacedName) -> impl Iterator<Item = &NamespacedName> {
-        self.of_workspace.get(workspace).into_iter().flat_map(BTreeMap::keys)
+    pub fn of_workspace(
+        &self,
+        workspace: &NamespacedName,
+    ) -> impl Iterator<Item = &NamespacedName> {
+        self.of_workspace
+            .get(workspace)
+            .into_iter()
+            .flat_map(BTreeMap::keys)
     }
 
     /// Workspaces that refer to a Secret.
@@ -64,17 +78,28 @@ impl References {
 
     /// ApiKeyRefs that refer to a Secret.
     pub fn keys_to(&self, secret: &NamespacedName) -> Vec<NamespacedName> {
-        let keys = self.objects_to(secret).filter(|(kind, _)| *kind == Kind::ApiKeyRef);
+        let keys = self
+            .objects_to(secret)
+            .filter(|(kind, _)| *kind == Kind::ApiKeyRef);
         keys.map(|(_, name)| name.clone()).collect()
     }
 
     fn objects_to(&self, secret: &NamespacedName) -> impl Iterator<Item = &Object> {
         let of_namespace = self.to.get(&secret.namespace);
-        of_namespace.and_then(|names| names.get(&secret.name)).into_iter().flatten()
+        of_namespace
+            .and_then(|names| names.get(&secret.name))
+            .into_iter()
+            .flatten()
     }
 
-    fn workspaces<'a>(&self, objects: impl Iterator<Item = &'a Object>) -> BTreeSet<NamespacedName> {
-        objects.filter_map(|object| self.from.get(object)).map(|(workspace, _)| workspace.clone()).collect()
+    fn workspaces<'a>(
+        &self,
+        objects: impl Iterator<Item = &'a Object>,
+    ) -> BTreeSet<NamespacedName> {
+        objects
+            .filter_map(|object| self.from.get(object))
+            .map(|(workspace, _)| workspace.clone())
+            .collect()
     }
 
     fn unlink(&mut self, object: &Object, workspace: &NamespacedName, secret: &NamespacedName) {
@@ -105,12 +130,22 @@ impl References {
 
 /// Secrets a Workspace refers to: client keys it blocks.
 pub fn of_workspace(facts: &WorkspaceFacts) -> Vec<NamespacedName> {
-    facts.object.spec.as_ref().map(|spec| client_keys(&spec.blocked)).unwrap_or_default()
+    facts
+        .object
+        .spec
+        .as_ref()
+        .map(|spec| client_keys(&spec.blocked))
+        .unwrap_or_default()
 }
 
 /// Secrets a binding refers to: client keys it binds.
 pub fn of_binding(facts: &BindingFacts) -> Vec<NamespacedName> {
-    facts.object.spec.as_ref().map(|grant| client_keys(&grant.subjects)).unwrap_or_default()
+    facts
+        .object
+        .spec
+        .as_ref()
+        .map(|grant| client_keys(&grant.subjects))
+        .unwrap_or_default()
 }
 
 /// Secrets a key refers to: where it comes from, where it goes, and client keys that use it.

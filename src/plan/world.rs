@@ -133,15 +133,21 @@ impl World {
             Change::Secret(name, facts) => self.set_secret(&name, Some(facts)),
             Change::SecretGone(name) => self.set_secret(&name, None),
             Change::SecretAccess(namespace, access) => self.set_access(&namespace, access),
-            Change::SecretValues { name, resource_version, values } => {
-                self.set_values(&name, &resource_version, values)
-            }
+            Change::SecretValues {
+                name,
+                resource_version,
+                values,
+            } => self.set_values(&name, &resource_version, values),
         }
     }
 
     /// Every workspace that exists or is referred to.
     pub fn workspaces(&self) -> BTreeSet<NamespacedName> {
-        self.workspaces.keys().chain(self.attached.keys()).cloned().collect()
+        self.workspaces
+            .keys()
+            .chain(self.attached.keys())
+            .cloned()
+            .collect()
     }
 
     /// The namespaces whose Secrets must be looked at.
@@ -180,13 +186,19 @@ impl World {
             return Affected::new();
         }
         let facts = self.workspaces.get(name);
-        let named = facts.map(|facts| super::references::of_workspace(facts)).unwrap_or_default();
-        self.references.set((Kind::Workspace, name.clone()), name, named);
+        let named = facts
+            .map(|facts| super::references::of_workspace(facts))
+            .unwrap_or_default();
+        self.references
+            .set((Kind::Workspace, name.clone()), name, named);
         Affected::from([name.clone()])
     }
 
     fn set_binding(&mut self, name: &NamespacedName, facts: Option<BindingFacts>) -> Affected {
-        let before = self.bindings.get(name).map(|facts| unit(&facts.workspace, name));
+        let before = self
+            .bindings
+            .get(name)
+            .map(|facts| unit(&facts.workspace, name));
         if !replace(&mut self.bindings, name, facts) {
             return Affected::new();
         }
@@ -202,12 +214,16 @@ impl World {
             attached.bindings.insert(name.clone(), facts);
         }
         let of = after.as_ref().unwrap_or(name);
-        self.references.set((Kind::RoleBinding, name.clone()), of, named);
+        self.references
+            .set((Kind::RoleBinding, name.clone()), of, named);
         before.into_iter().chain(after).collect()
     }
 
     fn set_key(&mut self, name: &NamespacedName, facts: Option<KeyRefFacts>) -> Affected {
-        let before = self.keys.get(name).map(|facts| unit(&facts.workspace, name));
+        let before = self
+            .keys
+            .get(name)
+            .map(|facts| unit(&facts.workspace, name));
         if !replace(&mut self.keys, name, facts) {
             return Affected::new();
         }
@@ -223,7 +239,8 @@ impl World {
             attached.keys.insert(name.clone(), facts);
         }
         let of = after.as_ref().unwrap_or(name);
-        self.references.set((Kind::ApiKeyRef, name.clone()), of, named);
+        self.references
+            .set((Kind::ApiKeyRef, name.clone()), of, named);
         let mut affected: Affected = before.into_iter().chain(after).collect();
         affected.extend(self.claim(name));
         affected
@@ -240,7 +257,8 @@ impl World {
         let relabelled = before.get(ENVIRONMENT) != after.get(ENVIRONMENT);
         let matters = |(workspace, facts): &(&NamespacedName, &Arc<WorkspaceFacts>)| {
             let attached = self.attached.get(workspace);
-            let involved = attached.is_some_and(|attached| attached.namespaces().any(|n| n == name));
+            let involved =
+                attached.is_some_and(|attached| attached.namespaces().any(|n| n == name));
             let Ok(spec) = &facts.object.spec else {
                 return false;
             };
@@ -254,17 +272,29 @@ impl World {
     }
 
     fn set_config_map(&mut self, name: &NamespacedName, facts: Option<OutputFacts>) -> Affected {
-        let id = OutputId { kind: OutputKind::ConfigMap, name: name.clone() };
-        let before = self.config_maps.get(name).and_then(|facts| owner_of(name, &facts.owner));
+        let id = OutputId {
+            kind: OutputKind::ConfigMap,
+            name: name.clone(),
+        };
+        let before = self
+            .config_maps
+            .get(name)
+            .and_then(|facts| owner_of(name, &facts.owner));
         if !replace(&mut self.config_maps, name, facts) {
             return Affected::new();
         }
-        let after = self.config_maps.get(name).and_then(|facts| owner_of(name, &facts.owner));
+        let after = self
+            .config_maps
+            .get(name)
+            .and_then(|facts| owner_of(name, &facts.owner));
         self.set_owner(id, before, after)
     }
 
     fn set_secret(&mut self, name: &NamespacedName, facts: Option<SecretFacts>) -> Affected {
-        let id = OutputId { kind: OutputKind::Secret, name: name.clone() };
+        let id = OutputId {
+            kind: OutputKind::Secret,
+            name: name.clone(),
+        };
         let owner = |facts: &Arc<SecretFacts>| owner_of(name, &facts.output.as_ref()?.owner);
         let scope = self.secrets.entry(name.namespace.clone()).or_default();
         let before = scope.by_name.get(&name.name).cloned();
@@ -335,7 +365,9 @@ impl World {
         };
         let others = self.claims.set(key, claims);
         let workspaces = others.iter().filter_map(|key| self.keys.get(key));
-        workspaces.map(|facts| unit(&facts.workspace, &facts.object.name)).collect()
+        workspaces
+            .map(|facts| unit(&facts.workspace, &facts.object.name))
+            .collect()
     }
 
     fn claims_of(&self, facts: &KeyRefFacts) -> BTreeSet<Claim> {
@@ -344,26 +376,37 @@ impl World {
         };
         let namespace = &facts.object.name.namespace;
         let target = key.target.as_ref();
-        let target = target.map(|target| NamespacedName::new(namespace.clone(), target.secret.clone()));
+        let target =
+            target.map(|target| NamespacedName::new(namespace.clone(), target.secret.clone()));
         let staged = key.next.as_ref().map(|next| &next.source);
-        let digests = [Some(&key.source), staged].into_iter().flatten().filter_map(|source| {
-            let memory = target.as_ref().and_then(|target| self.memory(target));
-            match self.lookup(&source.secret())?.value(source, memory.as_deref()) {
-                ValueLookup::Known(value) => Some(Claim::Key(value.digest)),
-                ValueLookup::Missing
-                | ValueLookup::Unread
-                | ValueLookup::NoSecret
-                | ValueLookup::Denied
-                | ValueLookup::Assumed => None,
-            }
-        });
+        let digests = [Some(&key.source), staged]
+            .into_iter()
+            .flatten()
+            .filter_map(|source| {
+                let memory = target.as_ref().and_then(|target| self.memory(target));
+                match self
+                    .lookup(&source.secret())?
+                    .value(source, memory.as_deref())
+                {
+                    ValueLookup::Known(value) => Some(Claim::Key(value.digest)),
+                    ValueLookup::Missing
+                    | ValueLookup::Unread
+                    | ValueLookup::NoSecret
+                    | ValueLookup::Denied
+                    | ValueLookup::Assumed => None,
+                }
+            });
         let mut claims: BTreeSet<Claim> = digests.collect();
         claims.extend(target.map(Claim::Target));
         claims
     }
 
     fn memory(&self, target: &NamespacedName) -> Option<Arc<super::facts::KeyMemory>> {
-        let secret = self.secrets.get(&target.namespace)?.by_name.get(&target.name)?;
+        let secret = self
+            .secrets
+            .get(&target.namespace)?
+            .by_name
+            .get(&target.name)?;
         secret.output.as_ref()?.memory.clone()
     }
 
@@ -385,12 +428,20 @@ impl World {
         workspace: &NamespacedName,
         attached: &Attached,
     ) -> BTreeMap<OutputId, Arc<OutputFacts>> {
-        let owners = attached.keys.keys().map(|key| (Kind::ApiKeyRef, key.clone()));
+        let owners = attached
+            .keys
+            .keys()
+            .map(|key| (Kind::ApiKeyRef, key.clone()));
         let owners = owners.chain([(Kind::Workspace, workspace.clone())]);
-        let owned = owners.filter_map(|owner| self.outputs_of.get(&owner)).flatten();
+        let owned = owners
+            .filter_map(|owner| self.outputs_of.get(&owner))
+            .flatten();
         let named = attached.keys.values().filter_map(|facts| {
             let target = facts.object.spec.as_ref().ok()?.target.as_ref()?;
-            Some(OutputId::secret(facts.object.name.namespace.clone(), target.secret.clone()))
+            Some(OutputId::secret(
+                facts.object.name.namespace.clone(),
+                target.secret.clone(),
+            ))
         });
         let mut found: BTreeMap<OutputId, Arc<OutputFacts>> = BTreeMap::new();
         for id in owned.cloned().chain(named) {
@@ -407,32 +458,49 @@ impl World {
             OutputKind::Secret => {
                 let scope = self.secrets.get(&id.name.namespace)?;
                 let secret = scope.by_name.get(&id.name.name)?;
-                Some(secret.output.clone().unwrap_or_else(|| Arc::new(foreign(secret))))
+                Some(
+                    secret
+                        .output
+                        .clone()
+                        .unwrap_or_else(|| Arc::new(foreign(secret))),
+                )
             }
         }
     }
 
     fn rivals(&self, workspace: &NamespacedName, attached: &Attached) -> Vec<Rival> {
         let mut rivals = BTreeMap::new();
-        let others = attached.keys.keys().flat_map(|key| self.claims.rivals_of(key));
+        let others = attached
+            .keys
+            .keys()
+            .flat_map(|key| self.claims.rivals_of(key));
         for name in others.filter(|name| !attached.keys.contains_key(*name)) {
             let Some(facts) = self.keys.get(name) else {
                 continue;
             };
             let digest = self.claims.digests_of(name).next();
-            let present = facts.versions.iter().find(|version| version.active_until.is_none());
-            rivals.insert(name.clone(), Rival {
-                name: name.clone(),
-                workspace: unit(&facts.workspace, name),
-                created: facts.object.created,
-                facts: facts.clone(),
-                digest,
-                in_use: digest.is_some_and(|digest| {
-                    present.is_some_and(|version| version.fingerprint == digest.fingerprint())
-                }),
-            });
+            let present = facts
+                .versions
+                .iter()
+                .find(|version| version.active_until.is_none());
+            rivals.insert(
+                name.clone(),
+                Rival {
+                    name: name.clone(),
+                    workspace: unit(&facts.workspace, name),
+                    created: facts.object.created,
+                    facts: facts.clone(),
+                    digest,
+                    in_use: digest.is_some_and(|digest| {
+                        present.is_some_and(|version| version.fingerprint == digest.fingerprint())
+                    }),
+                },
+            );
         }
-        rivals.into_values().filter(|rival| rival.workspace != *workspace).collect()
+        rivals
+            .into_values()
+            .filter(|rival| rival.workspace != *workspace)
+            .collect()
     }
 
     fn detach(&mut self, workspace: &NamespacedName, remove: impl FnOnce(&mut Attached)) {
@@ -446,20 +514,30 @@ impl World {
 
     fn set_owner(&mut self, id: OutputId, before: Option<Owner>, after: Option<Owner>) -> Affected {
         if before != after {
-            if let Some(owned) = before.as_ref().and_then(|owner| self.outputs_of.get_mut(owner)) {
+            if let Some(owned) = before
+                .as_ref()
+                .and_then(|owner| self.outputs_of.get_mut(owner))
+            {
                 owned.remove(&id);
             }
             if let Some(owner) = &after {
                 self.outputs_of.entry(owner.clone()).or_default().insert(id);
             }
         }
-        before.iter().chain(&after).filter_map(|owner| self.unit_of(owner)).collect()
+        before
+            .iter()
+            .chain(&after)
+            .filter_map(|owner| self.unit_of(owner))
+            .collect()
     }
 
     fn unit_of(&self, (kind, name): &Owner) -> Option<NamespacedName> {
         match kind {
             Kind::Workspace => Some(name.clone()),
-            Kind::ApiKeyRef => self.keys.get(name).map(|facts| unit(&facts.workspace, name)),
+            Kind::ApiKeyRef => self
+                .keys
+                .get(name)
+                .map(|facts| unit(&facts.workspace, name)),
             Kind::RoleBinding => None,
         }
     }

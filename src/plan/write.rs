@@ -38,7 +38,10 @@ impl Plan {
         let mut writes: Vec<Write> = Vec::new();
         for id in &self.stale {
             if let Some(found) = existing.get(id).filter(|found| found.is_ours()) {
-                writes.push(Write::Delete { id: id.clone(), found: found.clone() });
+                writes.push(Write::Delete {
+                    id: id.clone(),
+                    found: found.clone(),
+                });
             }
         }
         for output in &self.outputs {
@@ -98,11 +101,16 @@ fn patch(output: &Output, found: &Arc<OutputFacts>) -> Option<Write> {
         None => true,
     };
     // Somebody's edit of a value that is kept cannot be undone: its source is gone.
-    let writable = output.data.values().any(|content| *content != Content::Kept);
+    let writable = output
+        .data
+        .values()
+        .any(|content| *content != Content::Kept);
     let data = (writable && (!same_content || missing || !found.intact)) || !remove.is_empty();
     let marks = output.labels.iter().chain(&output.annotations);
     let metadata = !owned_by(found, &output.owner)
-        || marks.into_iter().any(|(key, value)| found.marks.get(key) != Some(value));
+        || marks
+            .into_iter()
+            .any(|(key, value)| found.marks.get(key) != Some(value));
     (data || metadata).then(|| Write::Patch {
         output: output.clone(),
         found: found.clone(),
@@ -115,7 +123,11 @@ fn owned_by(found: &OutputFacts, owner: &Owner) -> bool {
     match (&found.owner, owner) {
         (
             Ownership::Controlled { kind, name, uid },
-            Owner::Controller { kind: want_kind, name: want_name, uid: want_uid },
+            Owner::Controller {
+                kind: want_kind,
+                name: want_name,
+                uid: want_uid,
+            },
         ) => kind == want_kind && name == want_name && Some(uid) == want_uid.as_ref(),
         (Ownership::Retained(name), Owner::Retained(want)) => name == want,
         (Ownership::Controlled { .. } | Ownership::Retained(_) | Ownership::Foreign, _) => false,

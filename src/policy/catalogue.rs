@@ -43,8 +43,16 @@ const BUILT_IN: &[(&str, Option<&str>, Option<&str>)] = &[
     ("claude-opus-4-8", None, None),
     ("claude-opus-5", None, None),
     ("claude-opus-5-5", None, None),
-    ("claude-sonnet-4-20250514", None, Some("2026-06-15T00:00:00Z")),
-    ("claude-sonnet-4-5", Some("claude-sonnet-4-5-20250929"), Some("2026-11-30T00:00:00Z")),
+    (
+        "claude-sonnet-4-20250514",
+        None,
+        Some("2026-06-15T00:00:00Z"),
+    ),
+    (
+        "claude-sonnet-4-5",
+        Some("claude-sonnet-4-5-20250929"),
+        Some("2026-11-30T00:00:00Z"),
+    ),
     ("claude-sonnet-4-6", None, None),
     ("claude-sonnet-5", None, None),
     ("claude-sonnet-5-5", None, None),
@@ -85,7 +93,10 @@ impl Catalogue {
             ModelPattern::Exact(id) => self.get(id)?.alias.clone().map(ModelPattern::Exact),
             ModelPattern::Prefix(_) => None,
         };
-        set.iter().cloned().chain(set.iter().filter_map(alias)).collect()
+        set.iter()
+            .cloned()
+            .chain(set.iter().filter_map(alias))
+            .collect()
     }
 }
 
@@ -102,7 +113,10 @@ mod tests {
             assert!(both.allows("claude-haiku-4-5") && both.allows("claude-haiku-4-5-20251001"));
             assert!(!both.allows("claude-haiku-5-5"));
         }
-        assert_eq!(catalogue.with_aliases(&set("claude-opus-5")), set("claude-opus-5"));
+        assert_eq!(
+            catalogue.with_aliases(&set("claude-opus-5")),
+            set("claude-opus-5")
+        );
     }
 
     #[test]
@@ -110,7 +124,12 @@ mod tests {
         let dated = BUILT_IN.iter().filter(|(_, _, retires)| retires.is_some());
         for (id, _, _) in dated {
             let known = Catalogue::built_in();
-            assert!(known.get(id).is_some_and(|model| model.retires_at.is_some()), "{id}");
+            assert!(
+                known
+                    .get(id)
+                    .is_some_and(|model| model.retires_at.is_some()),
+                "{id}"
+            );
         }
     }
 }

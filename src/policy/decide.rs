@@ -131,7 +131,9 @@ pub fn key_of<'p>(
         None => {
             let mut of_groups = groups.iter().filter_map(named).peekable();
             if of_groups.peek().is_some() {
-                of_groups.filter_map(row).min_by(|a, b| a.api_key_ref.cmp(&b.api_key_ref))
+                of_groups
+                    .filter_map(row)
+                    .min_by(|a, b| a.api_key_ref.cmp(&b.api_key_ref))
             } else {
                 policy.workspace.default_key.and_then(row)
             }

@@ -134,7 +134,13 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { severity, reason, object, field, message } = self;
+        let Self {
+            severity,
+            reason,
+            object,
+            field,
+            message,
+        } = self;
         write!(f, "{}: {} in {object}", severity.name(), reason.name())?;
         if !field.is_empty() {
             write!(f, " {field}")?;
@@ -174,7 +180,10 @@ impl Kind {
 impl ObjectId {
     /// Names an object.
     pub fn new(kind: Kind, name: &NamespacedName) -> Self {
-        Self { kind, name: name.clone() }
+        Self {
+            kind,
+            name: name.clone(),
+        }
     }
 }
 
@@ -187,5 +196,9 @@ impl fmt::Display for ObjectId {
 /// Names sorted and without repeats, for messages that list some.
 pub fn listed(names: impl IntoIterator<Item = Name>) -> String {
     let names: std::collections::BTreeSet<Name> = names.into_iter().collect();
-    names.iter().map(|name| &**name).collect::<Vec<_>>().join(", ")
+    names
+        .iter()
+        .map(|name| &**name)
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -124,14 +124,20 @@ impl Shape {
     pub const fn wrong_as_api_key(self) -> Option<&'static str> {
         match self {
             Self::ApiKey => None,
-            Self::AdminKey => Some("it is an Admin API key (sk-ant-admin…), which must never reach a workload"),
-            Self::EnterpriseKey => {
-                Some("it is a Claude Enterprise scoped key (sk-ant-api01-…), which must never reach a workload")
+            Self::AdminKey => {
+                Some("it is an Admin API key (sk-ant-admin…), which must never reach a workload")
             }
-            Self::OAuthToken => Some("it is an OAuth token (sk-ant-oat…), which must never reach a workload"),
+            Self::EnterpriseKey => Some(
+                "it is a Claude Enterprise scoped key (sk-ant-api01-…), which must never reach a workload",
+            ),
+            Self::OAuthToken => {
+                Some("it is an OAuth token (sk-ant-oat…), which must never reach a workload")
+            }
             Self::Empty => Some("it is empty"),
             Self::NotOneWord => Some("it is not one line of visible characters"),
-            Self::ClientKey | Self::Unknown => Some("it does not look like an Anthropic API key (sk-ant-api…)"),
+            Self::ClientKey | Self::Unknown => {
+                Some("it does not look like an Anthropic API key (sk-ant-api…)")
+            }
         }
     }
 }

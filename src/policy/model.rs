@@ -131,6 +131,9 @@ mod tests {
             .collect();
         assert!(set.allows("claude-haiku-4-5") && set.allows("claude-opus-5"));
         assert!(!set.allows("claude-opus-5-5") && !set.allows("claude-haiku"));
-        assert!(!ModelSet::default().allows("claude-opus-5"), "empty allows nothing");
+        assert!(
+            !ModelSet::default().allows("claude-opus-5"),
+            "empty allows nothing"
+        );
     }
 }

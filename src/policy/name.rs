@@ -90,7 +90,10 @@ mod tests {
 
     #[test]
     fn a_namespaced_name_needs_exactly_two_parts() {
-        assert_eq!(NamespacedName::parse("a/b"), Some(NamespacedName::new("a", "b")));
+        assert_eq!(
+            NamespacedName::parse("a/b"),
+            Some(NamespacedName::new("a", "b"))
+        );
         for bad in ["a", "/b", "a/", "a/b/c", ""] {
             assert_eq!(NamespacedName::parse(bad), None, "{bad}");
         }

@@ -180,7 +180,11 @@ pub fn resolve(facts: &Facts<'_>) -> Resolution {
         roles,
     };
     resolver.note_broken_roles(&broken);
-    let grants: Vec<_> = facts.grants.iter().map(|grant| resolver.grant(grant)).collect();
+    let grants: Vec<_> = facts
+        .grants
+        .iter()
+        .map(|grant| resolver.grant(grant))
+        .collect();
     let (keys, key_rows, default_key) = resolver.keys();
     let blocked = resolver.blocked();
     resolver.note_subjects_without_key(&key_rows, default_key);
@@ -190,7 +194,11 @@ pub fn resolve(facts: &Facts<'_>) -> Resolution {
     findings.dedup();
     let policy = Policy {
         workspace: workspace_row(facts, default_key),
-        roles: resolver.role_ids.into_values().map(|row| (row.id(), row)).collect(),
+        roles: resolver
+            .role_ids
+            .into_values()
+            .map(|row| (row.id(), row))
+            .collect(),
         keys: key_rows,
         blocked,
         subjects: resolver.subjects,
@@ -232,7 +240,12 @@ impl<'a> Resolver<'a> {
     fn grant(&mut self, binding: &GrantFacts<'a>) -> GrantOutcome {
         let grant = binding.grant;
         let phase = grant.enabled.then(|| grant.window.phase(self.facts.now));
-        let outcome = |refused, problems, subjects| GrantOutcome { refused, problems, subjects, phase };
+        let outcome = |refused, problems, subjects| GrantOutcome {
+            refused,
+            problems,
+            subjects,
+            phase,
+        };
         if phase == Some(Phase::Expired) {
             self.find(
                 Severity::Info,
@@ -252,13 +265,18 @@ impl<'a> Resolver<'a> {
         };
         let Some(resolved) = self.roles.get(role).cloned() else {
             let known = super::finding::listed(self.roles.keys().cloned());
-            return outcome(Some(Refusal::RoleNotFound(role.clone(), known)), Vec::new(), 0);
+            return outcome(
+                Some(Refusal::RoleNotFound(role.clone(), known)),
+                Vec::new(),
+                0,
+            );
         };
         if !ceiling.may_bind(role) {
             return outcome(Some(Refusal::RoleNotPermitted(role.clone())), Vec::new(), 0);
         }
         let anyone = ceiling.may_bind_to_anyone(role);
-        let (subjects, problems) = self.subjects_of(&binding.name.namespace, &grant.subjects, anyone);
+        let (subjects, problems) =
+            self.subjects_of(&binding.name.namespace, &grant.subjects, anyone);
         if **role == *"admin" && grant.window.expires_at.is_none() {
             self.find(
                 Severity::Info,
@@ -269,9 +287,10 @@ impl<'a> Resolver<'a> {
             );
         }
         if matches!(phase, Some(Phase::Active | Phase::Pending)) {
-            let row = self.role_ids.entry(role.clone()).or_insert_with(|| {
-                role_row(&resolved, self.facts.catalogue)
-            });
+            let row = self
+                .role_ids
+                .entry(role.clone())
+                .or_insert_with(|| role_row(&resolved, self.facts.catalogue));
             let row = GrantRow {
                 role: row.id(),
                 binding: Name::from(binding.name.to_string()),
@@ -381,7 +400,10 @@ impl<'a> Resolver<'a> {
     ) -> Result<Vec<Subject>, (&'static str, String)> {
         let not_permitted = || {
             let fix = "name a ServiceAccount or client key of this namespace, or ask the Workspace's owner for subjects: Any";
-            Err(("SubjectNotPermitted", format!("this namespace may not name it here; {fix}")))
+            Err((
+                "SubjectNotPermitted",
+                format!("this namespace may not name it here; {fix}"),
+            ))
         };
         match named {
             SubjectRef::ClientKeySecret(secret) => match self.facts.client_keys.get(secret) {
@@ -389,47 +411,75 @@ impl<'a> Resolver<'a> {
                     .iter()
                     .map(|digest| self.client_key(namespace, *digest))
                     .collect(),
-                Some(ClientKeys::Unusable(why)) => Err(("ClientKeyNotUsable", format!("Secret {secret} {why}"))),
-                None => Err(("ClientKeyNotUsable", format!("Secret {secret} has not been read yet"))),
+                Some(ClientKeys::Unusable(why)) => {
+                    Err(("ClientKeyNotUsable", format!("Secret {secret} {why}")))
+                }
+                None => Err((
+                    "ClientKeyNotUsable",
+                    format!("Secret {secret} has not been read yet"),
+                )),
             },
-            SubjectRef::Known(Subject::ClientKey(digest)) => {
-                self.client_key(namespace, *digest).map(|subject| vec![subject])
-            }
+            SubjectRef::Known(Subject::ClientKey(digest)) => self
+                .client_key(namespace, *digest)
+                .map(|subject| vec![subject]),
             SubjectRef::Known(subject @ Subject::ServiceAccount(account)) => {
                 if !anyone && *account.namespace != *namespace {
                     return not_permitted();
                 }
                 let issuers = &self.facts.workspace.issuers;
-                let vouched = issuers.is_empty()
-                    || issuers.iter().any(|i| i.kind == IssuerKind::Kubernetes);
+                let vouched =
+                    issuers.is_empty() || issuers.iter().any(|i| i.kind == IssuerKind::Kubernetes);
                 if vouched {
                     Ok(vec![subject.clone()])
                 } else {
                     let fix = "add one to spec.authentication.issuers of the Workspace";
-                    Err(("IssuerNotFound", format!("the Workspace has no issuer of type Kubernetes; {fix}")))
+                    Err((
+                        "IssuerNotFound",
+                        format!("the Workspace has no issuer of type Kubernetes; {fix}"),
+                    ))
                 }
             }
-            SubjectRef::Known(subject @ (Subject::User { issuer, .. } | Subject::Group { issuer, .. })) => {
+            SubjectRef::Known(
+                subject @ (Subject::User { issuer, .. } | Subject::Group { issuer, .. }),
+            ) => {
                 if !anyone {
                     return not_permitted();
                 }
-                let known = self.facts.workspace.issuers.iter().find(|known| known.name == *issuer);
+                let known = self
+                    .facts
+                    .workspace
+                    .issuers
+                    .iter()
+                    .find(|known| known.name == *issuer);
                 match (known.map(|known| &known.kind), subject) {
-                    (Some(IssuerKind::Oidc { groups_claim: None, .. }), Subject::Group { .. }) => Err((
+                    (
+                        Some(IssuerKind::Oidc {
+                            groups_claim: None, ..
+                        }),
+                        Subject::Group { .. },
+                    ) => Err((
                         "IssuerNotFound",
-                        format!("issuer '{issuer}' has no groupsClaim, so it vouches for no groups; set one in the Workspace"),
+                        format!(
+                            "issuer '{issuer}' has no groupsClaim, so it vouches for no groups; set one in the Workspace"
+                        ),
                     )),
                     (Some(IssuerKind::Oidc { .. }), _) => Ok(vec![subject.clone()]),
                     (Some(IssuerKind::Kubernetes) | None, _) => Err((
                         "IssuerNotFound",
-                        format!("the Workspace has no OIDC issuer '{issuer}'; add it to spec.authentication.issuers"),
+                        format!(
+                            "the Workspace has no OIDC issuer '{issuer}'; add it to spec.authentication.issuers"
+                        ),
                     )),
                 }
             }
         }
     }
 
-    fn client_key(&self, namespace: &str, digest: Digest) -> Result<Subject, (&'static str, String)> {
+    fn client_key(
+        &self,
+        namespace: &str,
+        digest: Digest,
+    ) -> Result<Subject, (&'static str, String)> {
         match self.client_key_owners.get(&digest) {
             Some(owner) if **owner != *namespace => Err((
                 "ClientKeyInUse",
@@ -439,7 +489,13 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn keys(&mut self) -> (Vec<KeyOutcome>, BTreeMap<ContentId, KeyRow>, Option<ContentId>) {
+    fn keys(
+        &mut self,
+    ) -> (
+        Vec<KeyOutcome>,
+        BTreeMap<ContentId, KeyRow>,
+        Option<ContentId>,
+    ) {
         // The oldest first: whoever was there keeps a subject that two keys name.
         let mut order: Vec<usize> = (0..self.facts.keys.len()).collect();
         order.sort_by_key(|i| (self.facts.keys[*i].created, self.facts.keys[*i].name));
@@ -449,7 +505,11 @@ impl<'a> Resolver<'a> {
         for i in order {
             let facts = &self.facts.keys[i];
             let outcome = match self.key_refused(facts) {
-                Some(refused) => KeyOutcome { refused: Some(refused), problems: Vec::new(), subjects: 0 },
+                Some(refused) => KeyOutcome {
+                    refused: Some(refused),
+                    problems: Vec::new(),
+                    subjects: 0,
+                },
                 None => {
                     let row = key_row(facts);
                     let id = row.id();
@@ -460,7 +520,9 @@ impl<'a> Resolver<'a> {
                         match incumbents.entry(subject.id()) {
                             std::collections::btree_map::Entry::Vacant(free) => {
                                 free.insert(facts.name);
-                                self.names.entry(subject.id()).or_insert_with(|| subject.to_string());
+                                self.names
+                                    .entry(subject.id())
+                                    .or_insert_with(|| subject.to_string());
                                 self.subjects.entry(subject.id()).or_default().key = Some(id);
                             }
                             std::collections::btree_map::Entry::Occupied(taken) => {
@@ -468,14 +530,22 @@ impl<'a> Resolver<'a> {
                             }
                         }
                     }
-                    KeyOutcome { refused: None, problems, subjects: subjects.len() }
+                    KeyOutcome {
+                        refused: None,
+                        problems,
+                        subjects: subjects.len(),
+                    }
                 }
             };
             outcomes[i] = Some(outcome);
         }
         let default = self.facts.workspace.default_api_key_ref.as_ref();
         let default_key = default.and_then(|name| {
-            let position = self.facts.keys.iter().position(|facts| facts.name == name)?;
+            let position = self
+                .facts
+                .keys
+                .iter()
+                .position(|facts| facts.name == name)?;
             let permitted = outcomes[position].as_ref()?.refused.is_none();
             permitted.then(|| key_row(&self.facts.keys[position]).id())
         });
@@ -522,7 +592,9 @@ impl<'a> Resolver<'a> {
     fn ceiling(&self, namespace: &str) -> Option<Ceiling<'a>> {
         let none = Labels::new();
         let labels = self.facts.namespaces.get(namespace).unwrap_or(&none);
-        self.facts.workspace.ceiling_of(&self.facts.name.namespace, namespace, labels)
+        self.facts
+            .workspace
+            .ceiling_of(&self.facts.name.namespace, namespace, labels)
     }
 
     /// A blocked client key is blocked by its digest wherever it is bound.
@@ -535,7 +607,11 @@ impl<'a> Resolver<'a> {
                 }
                 SubjectRef::ClientKeySecret(secret) => {
                     if let Some(ClientKeys::Known(digests)) = self.facts.client_keys.get(secret) {
-                        ids.extend(digests.iter().map(|digest| Subject::ClientKey(*digest).id()));
+                        ids.extend(
+                            digests
+                                .iter()
+                                .map(|digest| Subject::ClientKey(*digest).id()),
+                        );
                     }
                 }
             }
@@ -552,25 +628,40 @@ impl<'a> Resolver<'a> {
         message: &str,
     ) {
         let object = ObjectId::new(kind, name);
-        self.findings.push(Finding::new(severity, reason, &object, field, message));
+        self.findings
+            .push(Finding::new(severity, reason, &object, field, message));
     }
 
     fn note_broken_roles(&mut self, broken: &[(Name, BrokenRole)]) {
         for (role, why) in broken {
-            let message =
-                format!("Role '{role}' {why}, so it opens nothing. Set what is missing, or apiAccess: None.");
+            let message = format!(
+                "Role '{role}' {why}, so it opens nothing. Set what is missing, or apiAccess: None."
+            );
             let workspace = (Kind::Workspace, self.facts.name);
-            self.find(Severity::Error, Reason::EmptyRole, workspace, "spec.roles", &message);
+            self.find(
+                Severity::Error,
+                Reason::EmptyRole,
+                workspace,
+                "spec.roles",
+                &message,
+            );
         }
     }
 
-    fn note_ambiguous(&mut self, newcomer: &NamespacedName, subject: &Subject, incumbent: &NamespacedName) {
+    fn note_ambiguous(
+        &mut self,
+        newcomer: &NamespacedName,
+        subject: &Subject,
+        incumbent: &NamespacedName,
+    ) {
         let whose = if incumbent.namespace == newcomer.namespace {
             format!("ApiKeyRef {incumbent}")
         } else {
             "another ApiKeyRef".to_owned()
         };
-        let message = format!("{subject} is named by {whose} too, which keeps it. Remove it from one of the two.");
+        let message = format!(
+            "{subject} is named by {whose} too, which keeps it. Remove it from one of the two."
+        );
         self.find(
             Severity::Warning,
             Reason::AmbiguousKey,
@@ -580,10 +671,15 @@ impl<'a> Resolver<'a> {
         );
     }
 
-    fn note_unused_keys(&mut self, outcomes: &[Option<KeyOutcome>], default_key: Option<ContentId>) {
+    fn note_unused_keys(
+        &mut self,
+        outcomes: &[Option<KeyOutcome>],
+        default_key: Option<ContentId>,
+    ) {
         for (facts, outcome) in self.facts.keys.iter().zip(outcomes) {
             let serves = outcome.as_ref().is_some_and(|outcome| outcome.subjects > 0);
-            let idle = facts.key.target.is_none() && !serves && Some(key_row(facts).id()) != default_key;
+            let idle =
+                facts.key.target.is_none() && !serves && Some(key_row(facts).id()) != default_key;
             if idle {
                 self.find(
                     Severity::Info,
@@ -608,7 +704,9 @@ impl<'a> Resolver<'a> {
         // key, nobody can be said to be without one.
         let open = |row: &SubjectRow| {
             row.grants.iter().any(|grant| {
-                self.role_ids.values().any(|role| role.id() == grant.role && role.access.is_some())
+                self.role_ids
+                    .values()
+                    .any(|role| role.id() == grant.role && role.access.is_some())
             })
         };
         let without: Vec<_> = self
@@ -626,7 +724,13 @@ impl<'a> Resolver<'a> {
             count(without.len(), "subject"),
         );
         let workspace = (Kind::Workspace, self.facts.name);
-        self.find(Severity::Warning, Reason::SubjectWithoutKey, workspace, "spec.keys.defaultApiKeyRef", &message);
+        self.find(
+            Severity::Warning,
+            Reason::SubjectWithoutKey,
+            workspace,
+            "spec.keys.defaultApiKeyRef",
+            &message,
+        );
     }
 
     fn note_oversubscription(&mut self) {
@@ -639,16 +743,31 @@ impl<'a> Resolver<'a> {
             .filter_map(|role| Some((role.id(), role.access.as_ref()?.requests_per_minute.get())))
             .collect();
         let of_subject = |row: &SubjectRow| {
-            row.grants.iter().filter_map(|grant| rates.get(&grant.role)).copied().max().unwrap_or(0)
+            row.grants
+                .iter()
+                .filter_map(|grant| rates.get(&grant.role))
+                .copied()
+                .max()
+                .unwrap_or(0)
         };
-        let sum: u64 = self.subjects.values().map(|row| u64::from(of_subject(row))).sum();
+        let sum: u64 = self
+            .subjects
+            .values()
+            .map(|row| u64::from(of_subject(row)))
+            .sum();
         if sum > u64::from(ceiling.get()) {
             let message = format!(
                 "Subjects may send {sum} requests per minute together, the Workspace {ceiling}. \
                  Lower a role's rate, or raise the Workspace's."
             );
             let workspace = (Kind::Workspace, self.facts.name);
-            self.find(Severity::Warning, Reason::Oversubscribed, workspace, "spec.rateLimits", &message);
+            self.find(
+                Severity::Warning,
+                Reason::Oversubscribed,
+                workspace,
+                "spec.rateLimits",
+                &message,
+            );
         }
     }
 }
@@ -661,7 +780,9 @@ fn client_key_owners(facts: &Facts<'_>) -> HashMap<Digest, Name> {
     let mut owners = HashMap::new();
     for binding in order {
         let mut claim = |digest: &Digest| {
-            owners.entry(*digest).or_insert_with(|| binding.name.namespace.clone());
+            owners
+                .entry(*digest)
+                .or_insert_with(|| binding.name.namespace.clone());
         };
         for subject in &binding.grant.subjects {
             match subject {
@@ -700,7 +821,12 @@ fn key_row(facts: &KeyFacts<'_>) -> KeyRow {
 }
 
 fn workspace_row(facts: &Facts<'_>, default_key: Option<ContentId>) -> WorkspaceRow {
-    let Facts { name, workspace, catalogue, .. } = facts;
+    let Facts {
+        name,
+        workspace,
+        catalogue,
+        ..
+    } = facts;
     let own_audience = || Name::from(format!("anthropic-rbac/{name}"));
     let issuers = if workspace.issuers.is_empty() {
         vec![IssuerRow {
@@ -724,7 +850,10 @@ fn workspace_row(facts: &Facts<'_>, default_key: Option<ContentId>) -> Workspace
         } else {
             WorkspaceState::Disabled
         },
-        models: workspace.models.as_ref().map(|models: &ModelSet| catalogue.with_aliases(models)),
+        models: workspace
+            .models
+            .as_ref()
+            .map(|models: &ModelSet| catalogue.with_aliases(models)),
         requests_per_minute: workspace.ceiling_per_minute(),
         default_max_tokens: workspace.default_max_tokens,
         default_key,
@@ -735,7 +864,12 @@ fn workspace_row(facts: &Facts<'_>, default_key: Option<ContentId>) -> Workspace
 fn issuer_row(issuer: &super::workspace::Issuer) -> IssuerRow {
     let (kind, issuer_url, user_claim, groups_claim) = match &issuer.kind {
         IssuerKind::Kubernetes => (IssuerType::Kubernetes, None, None, None),
-        IssuerKind::Oidc { issuer_url, user_claim, groups_claim, jwks: _ } => (
+        IssuerKind::Oidc {
+            issuer_url,
+            user_claim,
+            groups_claim,
+            jwks: _,
+        } => (
             IssuerType::Oidc,
             Some(issuer_url.clone()),
             Some(user_claim.clone().unwrap_or_else(|| "sub".into())),

@@ -143,14 +143,22 @@ mod tests {
         let row = |name: &str| {
             roles[name].access.as_ref().map(|access| {
                 let models: Vec<_> = access.models.iter().map(ToString::to_string).collect();
-                (models.join(","), access.max_tokens.get(), access.requests_per_minute.get())
+                (
+                    models.join(","),
+                    access.max_tokens.get(),
+                    access.requests_per_minute.get(),
+                )
             })
         };
         assert_eq!(row("viewer"), None);
         assert_eq!(row("user"), Some(("claude-haiku-*".into(), 512, 10)));
         assert_eq!(
             row("power"),
-            Some(("claude-haiku-*,claude-opus-*,claude-sonnet-*".into(), 4096, 60))
+            Some((
+                "claude-haiku-*,claude-opus-*,claude-sonnet-*".into(),
+                4096,
+                60
+            ))
         );
         assert_eq!(row("admin"), Some(("*".into(), 8192, 200)));
         assert!(broken.is_empty() && roles.len() == BUILT_IN.len());
@@ -163,7 +171,10 @@ mod tests {
             ..RoleChange::default()
         };
         let access = changed("user", change).0.access.expect("still open");
-        assert_eq!((access.max_tokens.get(), access.requests_per_minute.get()), (64, 10));
+        assert_eq!(
+            (access.max_tokens.get(), access.requests_per_minute.get()),
+            (64, 10)
+        );
     }
 
     #[test]
@@ -178,6 +189,9 @@ mod tests {
             assert_eq!(broken, [(name.into(), BrokenRole::MissingLimits)]);
         }
         let (role, broken) = changed("batch", RoleChange::default());
-        assert_eq!((role.access, broken[0].1), (None, BrokenRole::MissingAccess));
+        assert_eq!(
+            (role.access, broken[0].1),
+            (None, BrokenRole::MissingAccess)
+        );
     }
 }

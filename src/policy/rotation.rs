@@ -102,8 +102,12 @@ impl Rotation {
     /// tells whether some of the wish was looser and therefore left aside.
     pub fn tightened(self, wish: RotationWish) -> (Self, bool) {
         let tight = Self {
-            period_days: wish.period_days.map_or(self.period_days, |d| d.min(self.period_days)),
-            warn_days: wish.warn_days.map_or(self.warn_days, |d| d.max(self.warn_days)),
+            period_days: wish
+                .period_days
+                .map_or(self.period_days, |d| d.min(self.period_days)),
+            warn_days: wish
+                .warn_days
+                .map_or(self.warn_days, |d| d.max(self.warn_days)),
             suspend: self.suspend || wish.suspend.unwrap_or(false),
         };
         let looser = wish.period_days.is_some_and(|d| d > self.period_days)
@@ -138,7 +142,11 @@ impl Rotation {
         } else {
             State::Fresh
         };
-        let next_transition = boundaries.into_iter().flatten().filter(|at| *at > now).min();
+        let next_transition = boundaries
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > now)
+            .min();
         Clock {
             state,
             due_at: Some(due_at),
@@ -161,11 +169,11 @@ impl State {
         }
     }
 
-    /// Whether a person should act.
+    /// Whether its date is past.
     pub const fn is_due(self) -> bool {
         match self {
-            Self::DueSoon | Self::Overdue | Self::Expired => true,
-            Self::Fresh | Self::Unknown => false,
+            Self::Overdue | Self::Expired => true,
+            Self::Fresh | Self::DueSoon | Self::Unknown => false,
         }
     }
 }
@@ -232,7 +240,11 @@ mod tests {
 
     #[test]
     fn ninety_days_over_a_leap_day_are_ninety_days() {
-        let clock = QUARTERLY.clock(Some(at("2028-01-31T12:00:00Z")), None, at("2028-02-01T00:00:00Z"));
+        let clock = QUARTERLY.clock(
+            Some(at("2028-01-31T12:00:00Z")),
+            None,
+            at("2028-02-01T00:00:00Z"),
+        );
         assert_eq!(clock.due_at, Some(at("2028-04-30T12:00:00Z")));
         assert_eq!(clock.next_transition, Some(at("2028-04-16T12:00:00Z")));
     }
@@ -251,8 +263,15 @@ mod tests {
     #[test]
     fn an_overdue_key_still_expires() {
         let expires = Some(at("2027-03-01T00:00:00Z"));
-        let clock = QUARTERLY.clock(Some(at("2026-09-01T00:00:00Z")), expires, at("2026-12-01T00:00:00Z"));
-        assert_eq!((clock.state, clock.next_transition), (State::Overdue, expires));
+        let clock = QUARTERLY.clock(
+            Some(at("2026-09-01T00:00:00Z")),
+            expires,
+            at("2026-12-01T00:00:00Z"),
+        );
+        assert_eq!(
+            (clock.state, clock.next_transition),
+            (State::Overdue, expires)
+        );
     }
 
     #[test]
@@ -263,13 +282,32 @@ mod tests {
 
     #[test]
     fn a_tenant_tightens_and_never_loosens() {
-        let wish = |period_days, warn_days, suspend| RotationWish { period_days, warn_days, suspend };
+        let wish = |period_days, warn_days, suspend| RotationWish {
+            period_days,
+            warn_days,
+            suspend,
+        };
         let (tight, looser) = QUARTERLY.tightened(wish(Some(60), Some(30), Some(true)));
-        assert_eq!((tight.period_days, tight.warn_days, tight.suspend, looser), (60, 30, true, false));
-        assert_eq!(QUARTERLY.tightened(wish(Some(365), None, None)), (QUARTERLY, true));
-        assert_eq!(QUARTERLY.tightened(wish(None, Some(1), None)), (QUARTERLY, true));
-        let strict = Rotation { suspend: true, ..QUARTERLY };
-        assert_eq!(strict.tightened(wish(None, None, Some(false))), (strict, true));
+        assert_eq!(
+            (tight.period_days, tight.warn_days, tight.suspend, looser),
+            (60, 30, true, false)
+        );
+        assert_eq!(
+            QUARTERLY.tightened(wish(Some(365), None, None)),
+            (QUARTERLY, true)
+        );
+        assert_eq!(
+            QUARTERLY.tightened(wish(None, Some(1), None)),
+            (QUARTERLY, true)
+        );
+        let strict = Rotation {
+            suspend: true,
+            ..QUARTERLY
+        };
+        assert_eq!(
+            strict.tightened(wish(None, None, Some(false))),
+            (strict, true)
+        );
     }
 
     #[test]
@@ -282,10 +320,23 @@ mod tests {
             secret_created: Some(at("2026-09-01T00:00:00Z")),
         };
         assert_eq!(first.issued(now), first.given);
-        let silent = Beginning { given: None, ..first };
-        assert_eq!(silent.issued(now), Some((at("2026-09-01T00:00:00Z"), Origin::SecretCreation)));
-        let future = Beginning { given: Some((at("2027-01-01T00:00:00Z"), Origin::Spec)), ..first };
-        assert_eq!(future.issued(now), silent.issued(now), "a date in the future is ignored");
+        let silent = Beginning {
+            given: None,
+            ..first
+        };
+        assert_eq!(
+            silent.issued(now),
+            Some((at("2026-09-01T00:00:00Z"), Origin::SecretCreation))
+        );
+        let future = Beginning {
+            given: Some((at("2027-01-01T00:00:00Z"), Origin::Spec)),
+            ..first
+        };
+        assert_eq!(
+            future.issued(now),
+            silent.issued(now),
+            "a date in the future is ignored"
+        );
         assert!(future.given_in_future(now) && !first.given_in_future(now));
     }
 
@@ -300,9 +351,19 @@ mod tests {
         };
         let seen = Some((second.first_seen, Origin::FirstSeen));
         assert_eq!(second.issued(now), seen);
-        let stale = Beginning { given: Some((at("2026-05-01T00:00:00Z"), Origin::Spec)), ..second };
-        assert_eq!(stale.issued(now), seen, "the predecessor's date is not this one's");
-        let later = Beginning { given: Some((at("2026-10-05T00:00:00Z"), Origin::Annotation)), ..second };
+        let stale = Beginning {
+            given: Some((at("2026-05-01T00:00:00Z"), Origin::Spec)),
+            ..second
+        };
+        assert_eq!(
+            stale.issued(now),
+            seen,
+            "the predecessor's date is not this one's"
+        );
+        let later = Beginning {
+            given: Some((at("2026-10-05T00:00:00Z"), Origin::Annotation)),
+            ..second
+        };
         assert_eq!(later.issued(now), later.given);
     }
 }

@@ -57,7 +57,10 @@ mod tests {
     fn requirements_mean_what_kubernetes_says() {
         let labels = Labels::from([("team".into(), "search".into())]);
         let holds = |key: &str, operator| {
-            let requirement = Requirement { key: key.into(), operator };
+            let requirement = Requirement {
+                key: key.into(),
+                operator,
+            };
             Selector(vec![requirement]).matches(&labels)
         };
         assert!(holds("team", Operator::In(vec!["search".into()])));

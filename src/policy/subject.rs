@@ -82,8 +82,9 @@ impl SubjectRef {
                 .then(|| (Name::from(issuer), Name::from(name)))
         };
         match kind {
-            "serviceaccount" => NamespacedName::parse(rest)
-                .map(|sa| Self::Known(Subject::ServiceAccount(sa))),
+            "serviceaccount" => {
+                NamespacedName::parse(rest).map(|sa| Self::Known(Subject::ServiceAccount(sa)))
+            }
             "user" => issued().map(|(issuer, name)| Self::Known(Subject::User { issuer, name })),
             "group" => issued().map(|(issuer, name)| Self::Known(Subject::Group { issuer, name })),
             "clientkey" => NamespacedName::parse(rest).map(Self::ClientKeySecret),
@@ -129,14 +130,29 @@ mod tests {
 
     #[test]
     fn a_subject_prints_as_it_is_typed() {
-        for text in ["serviceaccount:a/b", "user:corp:u@x", "group:corp:g", "clientkey:a/b"] {
-            assert_eq!(SubjectRef::parse(text).map(|s| s.to_string()), Ok(text.to_owned()));
+        for text in [
+            "serviceaccount:a/b",
+            "user:corp:u@x",
+            "group:corp:g",
+            "clientkey:a/b",
+        ] {
+            assert_eq!(
+                SubjectRef::parse(text).map(|s| s.to_string()),
+                Ok(text.to_owned())
+            );
         }
     }
 
     #[test]
     fn what_is_no_subject_is_refused() {
-        for bad in ["search", "user:uma", "user::uma", "serviceaccount:search", "robot:a/b", "user:corp:a\nb"] {
+        for bad in [
+            "search",
+            "user:uma",
+            "user::uma",
+            "serviceaccount:search",
+            "robot:a/b",
+            "user:corp:a\nb",
+        ] {
             assert!(SubjectRef::parse(bad).is_err(), "{bad}");
         }
     }

@@ -243,9 +243,19 @@ mod tests {
             allowed_namespaces: vec![entry(&["search"], &["user"], false)],
             ..Workspace::default()
         };
-        assert!(workspace.ceiling_of("claude", "batch", &Labels::new()).is_none());
-        assert!(workspace.ceiling_of("claude", "claude", &Labels::new()).is_some_and(|c| c.is_home()));
-        let search = workspace.ceiling_of("claude", "search", &Labels::new()).expect("named");
+        assert!(
+            workspace
+                .ceiling_of("claude", "batch", &Labels::new())
+                .is_none()
+        );
+        assert!(
+            workspace
+                .ceiling_of("claude", "claude", &Labels::new())
+                .is_some_and(|c| c.is_home())
+        );
+        let search = workspace
+            .ceiling_of("claude", "search", &Labels::new())
+            .expect("named");
         assert!(search.may_bind("user") && !search.may_bind("admin"));
         assert!(!search.may_bind_to_anyone("user") && !search.may_attach_keys());
     }
@@ -259,19 +269,27 @@ mod tests {
             ],
             ..Workspace::default()
         };
-        let search = workspace.ceiling_of("claude", "search", &Labels::new()).expect("named");
+        let search = workspace
+            .ceiling_of("claude", "search", &Labels::new())
+            .expect("named");
         assert!(search.may_bind("admin") && search.may_bind_to_anyone("user"));
         assert!(!search.may_bind_to_anyone("admin"));
     }
 
     #[test]
     fn the_ceiling_is_as_written_else_the_tiers() {
-        let tier = Workspace { tier: Some(Tier::Tier2), ..Workspace::default() };
+        let tier = Workspace {
+            tier: Some(Tier::Tier2),
+            ..Workspace::default()
+        };
         let both = Workspace {
             requests_per_minute: RequestsPerMinute::try_from(7).ok(),
             ..tier.clone()
         };
         let rpm = |w: &Workspace| w.ceiling_per_minute().map(RequestsPerMinute::get);
-        assert_eq!((rpm(&Workspace::default()), rpm(&tier), rpm(&both)), (None, Some(1000), Some(7)));
+        assert_eq!(
+            (rpm(&Workspace::default()), rpm(&tier), rpm(&both)),
+            (None, Some(1000), Some(7))
+        );
     }
 }

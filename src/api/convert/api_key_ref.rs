@@ -23,7 +23,9 @@ pub fn convert(meta: &ObjectMeta, spec: &ApiKeyRefSpec) -> Result<ApiKey, Invali
         service,
         key_id,
         scope,
-        source: KeySource { secret_key_ref: source },
+        source: KeySource {
+            secret_key_ref: source,
+        },
         next,
         target,
         used_by,
@@ -37,7 +39,11 @@ pub fn convert(meta: &ObjectMeta, spec: &ApiKeyRefSpec) -> Result<ApiKey, Invali
         let field = || format!("spec.revokedFingerprints[{i}]");
         Fingerprint::parse(text).ok_or_else(|| invalid(field(), "want 16 lower-case hex digits"))
     };
-    let revoked = revoked_fingerprints.iter().flatten().enumerate().map(fingerprint);
+    let revoked = revoked_fingerprints
+        .iter()
+        .flatten()
+        .enumerate()
+        .map(fingerprint);
     Ok(ApiKey {
         workspace: workspace_ref(meta, workspace),
         service: Name::from(&**service),
@@ -47,15 +53,26 @@ pub fn convert(meta: &ObjectMeta, spec: &ApiKeyRefSpec) -> Result<ApiKey, Invali
             Some(KeyScope::Organization) => Scope::Organization,
         },
         source: secret_key(meta, source),
-        next: next.as_ref().map(|NextKey { secret_key_ref, activate_at }| Next {
-            source: secret_key(meta, secret_key_ref),
-            activate_at: time(activate_at.as_ref()),
-        }),
-        target: target.as_ref().map(|KeyTarget { secret_name, key, deletion_policy }| Target {
-            secret: Name::from(&**secret_name),
-            key: Name::from(key.as_deref().unwrap_or(DEFAULT_TARGET_KEY)),
-            retain: *deletion_policy == Some(DeletionPolicy::Retain),
-        }),
+        next: next.as_ref().map(
+            |NextKey {
+                 secret_key_ref,
+                 activate_at,
+             }| Next {
+                source: secret_key(meta, secret_key_ref),
+                activate_at: time(activate_at.as_ref()),
+            },
+        ),
+        target: target.as_ref().map(
+            |KeyTarget {
+                 secret_name,
+                 key,
+                 deletion_policy,
+             }| Target {
+                secret: Name::from(&**secret_name),
+                key: Name::from(key.as_deref().unwrap_or(DEFAULT_TARGET_KEY)),
+                retain: *deletion_policy == Some(DeletionPolicy::Retain),
+            },
+        ),
         used_by: subjects(meta, used_by.as_deref().unwrap_or_default(), "spec.usedBy")?,
         issued_at: time(issued_at.as_ref()),
         expires_at: time(expires_at.as_ref()),
@@ -69,12 +86,14 @@ pub fn convert(meta: &ObjectMeta, spec: &ApiKeyRefSpec) -> Result<ApiKey, Invali
 pub fn versions(status: &ApiKeyRefStatus) -> Vec<KeyVersion> {
     let name = |id: &Option<String>| id.as_deref().map(Name::from);
     let present = status.fingerprint.as_deref().and_then(Fingerprint::parse);
-    let present = present.zip(status.active_from.as_ref()).map(|(fingerprint, from)| KeyVersion {
-        fingerprint,
-        first_seen: from.0,
-        active_until: None,
-        key_id: name(&status.key_id),
-    });
+    let present = present
+        .zip(status.active_from.as_ref())
+        .map(|(fingerprint, from)| KeyVersion {
+            fingerprint,
+            first_seen: from.0,
+            active_until: None,
+            key_id: name(&status.key_id),
+        });
     let previous = status.previous.iter().filter_map(|version| {
         Some(KeyVersion {
             fingerprint: Fingerprint::parse(&version.fingerprint)?,

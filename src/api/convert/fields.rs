@@ -33,7 +33,11 @@ where
         }
         Err(broken) => {
             let message = format!("{}; correct the object", broken.error);
-            (&broken.metadata, Err(invalid("spec", message)), StatusMark::default())
+            (
+                &broken.metadata,
+                Err(invalid("spec", message)),
+                StatusMark::default(),
+            )
         }
     };
     Some(Observed {
@@ -53,12 +57,19 @@ pub fn time(time: Option<&Time>) -> Option<Timestamp> {
 
 /// The Workspace an object refers to.
 pub fn workspace_ref(meta: &ObjectMeta, reference: &WorkspaceRef) -> NamespacedName {
-    NamespacedName::new(namespace_or_own(meta, reference.namespace.as_deref()), &*reference.name)
+    NamespacedName::new(
+        namespace_or_own(meta, reference.namespace.as_deref()),
+        &*reference.name,
+    )
 }
 
 /// A Secret's data key.
 pub fn secret_key(meta: &ObjectMeta, reference: &SecretKeyRef) -> SecretKey {
-    let SecretKeyRef { name, key, namespace } = reference;
+    let SecretKeyRef {
+        name,
+        key,
+        namespace,
+    } = reference;
     SecretKey {
         namespace: namespace_or_own(meta, namespace.as_deref()),
         name: Name::from(&**name),
@@ -85,30 +96,56 @@ fn subject(
     field: &str,
     into: &mut Vec<SubjectRef>,
 ) -> Result<(), Invalid> {
-    let Subject { kind, name, namespace, issuer, sha256 } = subject;
+    let Subject {
+        kind,
+        name,
+        namespace,
+        issuer,
+        sha256,
+    } = subject;
     let name = || {
-        let name = name.as_deref().ok_or_else(|| invalid(format!("{field}.name"), "is missing"))?;
+        let name = name
+            .as_deref()
+            .ok_or_else(|| invalid(format!("{field}.name"), "is missing"))?;
         check_name(name).map_err(|why| invalid(format!("{field}.name"), why))?;
         Ok(Name::from(name))
     };
     let issuer = || {
-        let missing = || invalid(format!("{field}.issuer"), "is missing; name one of the Workspace's issuers");
+        let missing = || {
+            invalid(
+                format!("{field}.issuer"),
+                "is missing; name one of the Workspace's issuers",
+            )
+        };
         issuer.as_deref().map(Name::from).ok_or_else(missing)
     };
     into.push(match (kind, sha256) {
         (SubjectKind::ServiceAccount, _) => {
             let namespace = namespace_or_own(meta, namespace.as_deref());
-            SubjectRef::Known(Known::ServiceAccount(NamespacedName::new(namespace, name()?)))
+            SubjectRef::Known(Known::ServiceAccount(NamespacedName::new(
+                namespace,
+                name()?,
+            )))
         }
-        (SubjectKind::User, _) => SubjectRef::Known(Known::User { issuer: issuer()?, name: name()? }),
-        (SubjectKind::Group, _) => SubjectRef::Known(Known::Group { issuer: issuer()?, name: name()? }),
+        (SubjectKind::User, _) => SubjectRef::Known(Known::User {
+            issuer: issuer()?,
+            name: name()?,
+        }),
+        (SubjectKind::Group, _) => SubjectRef::Known(Known::Group {
+            issuer: issuer()?,
+            name: name()?,
+        }),
         (SubjectKind::ClientKey, None) => {
             SubjectRef::ClientKeySecret(NamespacedName::new(namespace_or_own(meta, None), name()?))
         }
         (SubjectKind::ClientKey, Some(digests)) => {
             for digest in digests {
-                let digest = Digest::parse(digest)
-                    .ok_or_else(|| invalid(format!("{field}.sha256"), "want 64 lower-case hex digits each"))?;
+                let digest = Digest::parse(digest).ok_or_else(|| {
+                    invalid(
+                        format!("{field}.sha256"),
+                        "want 64 lower-case hex digits each",
+                    )
+                })?;
                 into.push(SubjectRef::Known(Known::ClientKey(digest)));
             }
             return Ok(());
@@ -119,13 +156,21 @@ fn subject(
 
 /// A rotation wish.
 pub fn rotation(rotation: Option<&Rotation>, field: &str) -> Result<RotationWish, Invalid> {
-    let Some(Rotation { period_days, warn_days, on_overdue }) = rotation else {
+    let Some(Rotation {
+        period_days,
+        warn_days,
+        on_overdue,
+    }) = rotation
+    else {
         return Ok(RotationWish::default());
     };
     let days = |days: Option<i64>, name: &str, least: u32| match days.map(u32::try_from) {
         None => Ok(None),
         Some(Ok(days)) if days >= least => Ok(Some(days)),
-        Some(_) => Err(invalid(format!("{field}.{name}"), format!("must be at least {least}"))),
+        Some(_) => Err(invalid(
+            format!("{field}.{name}"),
+            format!("must be at least {least}"),
+        )),
     };
     Ok(RotationWish {
         period_days: days(*period_days, "periodDays", 1)?,
@@ -152,7 +197,8 @@ where
     L: TryFrom<i64>,
     L::Error: ToString,
 {
-    let limit = value.map(|value| L::try_from(value).map_err(|why| invalid(field(), why.to_string())));
+    let limit =
+        value.map(|value| L::try_from(value).map_err(|why| invalid(field(), why.to_string())));
     limit.transpose()
 }
 

@@ -23,7 +23,9 @@ use crate::policy::selector::Labels;
 pub fn namespace(object: &PartialObjectMeta<Namespace>) -> Option<(Name, Labels)> {
     let name = object.metadata.name.as_deref()?;
     let labels = object.metadata.labels.iter().flatten();
-    let labels = labels.map(|(key, value)| (Name::from(&**key), Name::from(&**value))).collect();
+    let labels = labels
+        .map(|(key, value)| (Name::from(&**key), Name::from(&**value)))
+        .collect();
     Some((name.into(), labels))
 }
 
@@ -44,7 +46,12 @@ pub fn secret(meta: &ObjectMeta) -> SecretFacts {
 
 /// Annotations of a source; a malformed one says nothing and grants nothing.
 fn notes(meta: &ObjectMeta) -> Option<SourceNotes> {
-    let annotation = |key: &str| meta.annotations.as_ref()?.get(key).map(|value| value.trim());
+    let annotation = |key: &str| {
+        meta.annotations
+            .as_ref()?
+            .get(key)
+            .map(|value| value.trim())
+    };
     let date = |key: &str| annotation(key).and_then(|text| text.parse().ok());
     let notes = SourceNotes {
         allow_namespaces: list(annotation(ALLOW_NAMESPACES), |text| {
@@ -54,7 +61,9 @@ fn notes(meta: &ObjectMeta) -> Option<SourceNotes> {
             NamespacedName::parse(text)
                 .filter(|name| is_dns_label(&name.namespace) && is_dns_label(&name.name))
         }),
-        key_id: annotation(KEY_ID).filter(|id| is_key_id(id)).map(Name::from),
+        key_id: annotation(KEY_ID)
+            .filter(|id| is_key_id(id))
+            .map(Name::from),
         issued_at: date(ISSUED_AT),
         expires_at: date(EXPIRES_AT),
     };
@@ -64,14 +73,20 @@ fn notes(meta: &ObjectMeta) -> Option<SourceNotes> {
 /// A comma-separated list; one bad entry spoils the whole.
 fn list<T>(text: Option<&str>, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
     let parts = text.into_iter().flat_map(|text| text.split(','));
-    parts.map(|part| parse(part.trim())).collect::<Option<Vec<T>>>().unwrap_or_default()
+    parts
+        .map(|part| parse(part.trim()))
+        .collect::<Option<Vec<T>>>()
+        .unwrap_or_default()
 }
 
 fn is_dns_label(text: &str) -> bool {
     let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
     let edge = |c: Option<&u8>| c.is_some_and(|c| inner(*c) && *c != b'-');
     let bytes = text.as_bytes();
-    bytes.len() <= 63 && edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(|c| inner(*c))
+    bytes.len() <= 63
+        && edge(bytes.first())
+        && edge(bytes.last())
+        && bytes.iter().all(|c| inner(*c))
 }
 
 /// An id ends up in statuses and logs, so nothing but an id may.
@@ -88,7 +103,9 @@ pub fn output(meta: &ObjectMeta) -> OutputFacts {
     let labels = meta.labels.iter().flatten();
     let is_ours = |key: &str| {
         [MANAGED_BY, PART_OF].contains(&key)
-            || key.split_once('/').is_some_and(|(prefix, _)| prefix == GROUP)
+            || key
+                .split_once('/')
+                .is_some_and(|(prefix, _)| prefix == GROUP)
     };
     let (data_keys, intact) = data_keys(meta);
     let memory = meta.annotations.as_ref().and_then(|a| a.get(KEY_VERSIONS));
@@ -104,12 +121,18 @@ pub fn output(meta: &ObjectMeta) -> OutputFacts {
             .collect(),
         data_keys,
         intact,
-        memory: memory.and_then(|text| serde_json::from_str(text).ok()).map(Arc::new),
+        memory: memory
+            .and_then(|text| serde_json::from_str(text).ok())
+            .map(Arc::new),
     }
 }
 
 fn ownership(meta: &ObjectMeta) -> Ownership {
-    let controller = meta.owner_references.iter().flatten().find(|o| o.controller == Some(true));
+    let controller = meta
+        .owner_references
+        .iter()
+        .flatten()
+        .find(|o| o.controller == Some(true));
     if let Some(owner) = controller {
         let group = owner.api_version.split('/').next();
         return match our_kind(&owner.kind).filter(|_| group == Some(GROUP)) {
@@ -121,18 +144,28 @@ fn ownership(meta: &ObjectMeta) -> Ownership {
             None => Ownership::Foreign,
         };
     }
-    match meta.annotations.as_ref().and_then(|annotations| annotations.get(RETAINED_BY)) {
+    match meta
+        .annotations
+        .as_ref()
+        .and_then(|annotations| annotations.get(RETAINED_BY))
+    {
         Some(name) => Ownership::Retained(Name::from(&**name)),
         None => Ownership::Foreign,
     }
 }
 
 fn our_kind(kind: &str) -> Option<Kind> {
-    [Kind::Workspace, Kind::RoleBinding, Kind::ApiKeyRef].into_iter().find(|ours| ours.name() == kind)
+    [Kind::Workspace, Kind::RoleBinding, Kind::ApiKeyRef]
+        .into_iter()
+        .find(|ours| ours.name() == kind)
 }
 
 fn other_owners(meta: &ObjectMeta) -> Vec<OtherOwner> {
-    let others = meta.owner_references.iter().flatten().filter(|o| o.controller != Some(true));
+    let others = meta
+        .owner_references
+        .iter()
+        .flatten()
+        .filter(|o| o.controller != Some(true));
     others
         .map(|owner| OtherOwner {
             api_version: owner.api_version.clone(),
@@ -160,8 +193,13 @@ fn data_keys(meta: &ObjectMeta) -> (Vec<Name>, bool) {
 
 /// The data keys among the fields of one manager: `{"f:data": {".": {}, "f:KEY": {}}}`.
 fn field_names(fields: &Value) -> BTreeSet<Name> {
-    let maps = ["f:data", "f:binaryData"].iter().filter_map(|map| fields.get(map)?.as_object());
-    maps.flat_map(|map| map.keys()).filter_map(|key| key.strip_prefix("f:")).map(Name::from).collect()
+    let maps = ["f:data", "f:binaryData"]
+        .iter()
+        .filter_map(|map| fields.get(map)?.as_object());
+    maps.flat_map(|map| map.keys())
+        .filter_map(|key| key.strip_prefix("f:"))
+        .map(Name::from)
+        .collect()
 }
 
 #[cfg(test)]
@@ -176,18 +214,34 @@ mod tests {
     #[test]
     fn a_malformed_grant_grants_nothing() {
         let allow = |text: &str| {
-            let meta = meta(json!({"annotations": {ALLOW_NAMESPACES: text, ALLOW_WORKSPACES: "a/b"}}));
+            let meta =
+                meta(json!({"annotations": {ALLOW_NAMESPACES: text, ALLOW_WORKSPACES: "a/b"}}));
             notes(&meta).expect("one is fine").allow_namespaces.len()
         };
-        assert_eq!((allow("search"), allow("search, batch"), allow("*")), (1, 2, 1));
-        for bad in ["", "search,", "Search", "a b", "search,*x", "../kube-system"] {
+        assert_eq!(
+            (allow("search"), allow("search, batch"), allow("*")),
+            (1, 2, 1)
+        );
+        for bad in [
+            "",
+            "search,",
+            "Search",
+            "a b",
+            "search,*x",
+            "../kube-system",
+        ] {
             assert_eq!(allow(bad), 0, "{bad:?}");
         }
     }
 
     #[test]
     fn only_something_like_a_key_id_is_taken_for_one() {
-        for (text, want) in [("apikey_01AbC", true), ("sk-ant-api03-x", false), ("apikey_", false), ("apikey_a b", false)] {
+        for (text, want) in [
+            ("apikey_01AbC", true),
+            ("sk-ant-api03-x", false),
+            ("apikey_", false),
+            ("apikey_a b", false),
+        ] {
             let notes = notes(&meta(json!({"annotations": {KEY_ID: text}})));
             assert_eq!(notes.is_some(), want, "{text}");
         }
@@ -197,15 +251,26 @@ mod tests {
     fn an_object_is_ours_by_controller_or_annotation_and_by_nothing_else() {
         let owner = |api_version: &str, kind: &str, controller: bool| {
             let owner = json!({"apiVersion": api_version, "kind": kind, "name": "w", "uid": "u", "controller": controller});
-            ownership(&meta(json!({"ownerReferences": [owner], "labels": {MANAGED_BY: NAME}})))
+            ownership(&meta(
+                json!({"ownerReferences": [owner], "labels": {MANAGED_BY: NAME}}),
+            ))
         };
         assert!(matches!(
             owner("anthropic-rbac.io/v1alpha1", "Workspace", true),
-            Ownership::Controlled { kind: Kind::Workspace, .. }
+            Ownership::Controlled {
+                kind: Kind::Workspace,
+                ..
+            }
         ));
-        assert_eq!(owner("anthropic-rbac.io/v1alpha1", "Workspace", false), Ownership::Foreign);
+        assert_eq!(
+            owner("anthropic-rbac.io/v1alpha1", "Workspace", false),
+            Ownership::Foreign
+        );
         assert_eq!(owner("apps/v1", "Workspace", true), Ownership::Foreign);
-        assert_eq!(owner("anthropic-rbac.io/v1alpha1", "Gateway", true), Ownership::Foreign);
+        assert_eq!(
+            owner("anthropic-rbac.io/v1alpha1", "Gateway", true),
+            Ownership::Foreign
+        );
         let retained = meta(json!({"annotations": {RETAINED_BY: "k"}}));
         assert_eq!(ownership(&retained), Ownership::Retained("k".into()));
     }
@@ -214,8 +279,14 @@ mod tests {
     fn somebody_elses_edit_is_told_from_the_field_managers() {
         let managed = |entries: Value| data_keys(&meta(json!({"managedFields": entries})));
         let entry = |manager: &str, fields: Value| json!({"manager": manager, "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields});
-        let ours = entry(NAME, json!({"f:data": {".": {}, "f:policy.json": {}}, "f:metadata": {}}));
-        let label = entry("kubectl-label", json!({"f:metadata": {"f:labels": {"f:x": {}}}}));
+        let ours = entry(
+            NAME,
+            json!({"f:data": {".": {}, "f:policy.json": {}}, "f:metadata": {}}),
+        );
+        let label = entry(
+            "kubectl-label",
+            json!({"f:metadata": {"f:labels": {"f:x": {}}}}),
+        );
         let names = |keys: Vec<Name>| keys.join(",");
         let (keys, intact) = managed(json!([ours, label]));
         assert_eq!((names(keys), intact), ("policy.json".into(), true));

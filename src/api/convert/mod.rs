@@ -21,18 +21,26 @@ use fields::observed;
 /// A Workspace; `None` for one without a name or namespace, which no API server stores.
 pub fn workspace(object: &DeserializeGuard<Workspace>) -> Option<WorkspaceFacts> {
     let object = observed(object, |object| {
-        (workspace::convert(&object.metadata, &object.spec), object.status.as_ref())
+        (
+            workspace::convert(&object.metadata, &object.spec),
+            object.status.as_ref(),
+        )
     })?;
     Some(WorkspaceFacts { object })
 }
 
 /// A RoleBinding.
 pub fn role_binding(object: &DeserializeGuard<RoleBinding>) -> Option<BindingFacts> {
-    let workspace = object.0.as_ref().ok().map(|object| {
-        fields::workspace_ref(&object.metadata, &object.spec.workspace_ref)
-    });
+    let workspace = object
+        .0
+        .as_ref()
+        .ok()
+        .map(|object| fields::workspace_ref(&object.metadata, &object.spec.workspace_ref));
     let object = observed(object, |object| {
-        (role_binding::convert(&object.metadata, &object.spec), object.status.as_ref())
+        (
+            role_binding::convert(&object.metadata, &object.spec),
+            object.status.as_ref(),
+        )
     })?;
     Some(BindingFacts { object, workspace })
 }
@@ -40,16 +48,23 @@ pub fn role_binding(object: &DeserializeGuard<RoleBinding>) -> Option<BindingFac
 /// An ApiKeyRef.
 pub fn api_key_ref(object: &DeserializeGuard<ApiKeyRef>) -> Option<KeyRefFacts> {
     let stored = object.0.as_ref().ok();
-    let workspace = stored.map(|object| {
-        fields::workspace_ref(&object.metadata, &object.spec.workspace_ref)
-    });
+    let workspace =
+        stored.map(|object| fields::workspace_ref(&object.metadata, &object.spec.workspace_ref));
     let status = stored.and_then(|object| object.status.as_ref());
     let rotation = status.and_then(|status| status.rotation).map(Into::into);
     let versions = status.map(api_key_ref::versions).unwrap_or_default();
     let object = observed(object, |object| {
-        (api_key_ref::convert(&object.metadata, &object.spec), object.status.as_ref())
+        (
+            api_key_ref::convert(&object.metadata, &object.spec),
+            object.status.as_ref(),
+        )
     })?;
-    Some(KeyRefFacts { object, workspace, rotation, versions })
+    Some(KeyRefFacts {
+        object,
+        workspace,
+        rotation,
+        versions,
+    })
 }
 
 /// A spec that is not understood, by field.

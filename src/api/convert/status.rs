@@ -57,7 +57,10 @@ pub fn status_content<S: ReportsConditions>(status: &S) -> Hex<16> {
 
 /// What is remembered of a stored status.
 pub fn mark<S: ReportsConditions>(status: &S) -> StatusMark {
-    let ours = status.conditions().iter().filter(|condition| OURS.contains(&&*condition.type_));
+    let ours = status
+        .conditions()
+        .iter()
+        .filter(|condition| OURS.contains(&&*condition.type_));
     StatusMark {
         content: Some(status_content(status)),
         conditions: ours

@@ -40,32 +40,52 @@ pub fn convert(meta: &ObjectMeta, spec: &WorkspaceSpec) -> Result<Workspace, Inv
     } = spec;
     let (tier, requests_per_minute) = match rate_limits {
         None => (None, None),
-        Some(RateLimits { tier: None, requests_per_minute: None }) => {
-            return Err(invalid("spec.rateLimits", "set tier, requestsPerMinute, or both"));
+        Some(RateLimits {
+            tier: None,
+            requests_per_minute: None,
+        }) => {
+            return Err(invalid(
+                "spec.rateLimits",
+                "set tier, requestsPerMinute, or both",
+            ));
         }
-        Some(RateLimits { tier, requests_per_minute }) => (*tier, *requests_per_minute),
+        Some(RateLimits {
+            tier,
+            requests_per_minute,
+        }) => (*tier, *requests_per_minute),
     };
-    let WorkspaceKeys { default_api_key_ref, rotation: wish } = keys.clone().unwrap_or_default();
-    let default_api_key_ref = default_api_key_ref.map(|reference| {
-        NamespacedName::new(namespace_or_own(meta, None), reference.name)
-    });
-    let issuers = authentication.iter().flat_map(|Authentication { issuers }| issuers);
+    let WorkspaceKeys {
+        default_api_key_ref,
+        rotation: wish,
+    } = keys.clone().unwrap_or_default();
+    let default_api_key_ref = default_api_key_ref
+        .map(|reference| NamespacedName::new(namespace_or_own(meta, None), reference.name));
+    let issuers = authentication
+        .iter()
+        .flat_map(|Authentication { issuers }| issuers);
     let allowed = allowed_namespaces.iter().flatten().enumerate();
     let blocked = blocked_subjects.as_deref().unwrap_or_default();
     Ok(Workspace {
         environment: environment.as_deref().map(Name::from),
         workspace_id: workspace_id.as_deref().map(Name::from),
         tier: tier.map(convert_tier),
-        requests_per_minute: limit(requests_per_minute, || "spec.rateLimits.requestsPerMinute".into())?,
+        requests_per_minute: limit(requests_per_minute, || {
+            "spec.rateLimits.requestsPerMinute".into()
+        })?,
         models: models(bound.as_ref(), "spec.models")?,
         default_max_tokens: limit(*default_max_tokens, || "spec.defaultMaxTokens".into())?
             .unwrap_or(DEFAULT_MAX_TOKENS),
         roles: role_changes(roles.as_deref().unwrap_or_default())?,
         default_api_key_ref,
         rotation: rotation(wish.as_ref(), "spec.keys.rotation")?,
-        allowed_namespaces: allowed.map(|(i, entry)| allowed_entry(i, entry)).collect::<Result<_, _>>()?,
+        allowed_namespaces: allowed
+            .map(|(i, entry)| allowed_entry(i, entry))
+            .collect::<Result<_, _>>()?,
         blocked: subjects(meta, blocked, "spec.blockedSubjects")?,
-        issuers: issuers.enumerate().map(|(i, issuer)| convert_issuer(i, issuer)).collect::<Result<_, _>>()?,
+        issuers: issuers
+            .enumerate()
+            .map(|(i, issuer)| convert_issuer(i, issuer))
+            .collect::<Result<_, _>>()?,
         gateways: gateways.iter().flatten().map(convert_gateway).collect(),
         enabled: *state != Some(State::Disabled),
     })
@@ -86,7 +106,13 @@ fn convert_tier(tier: TierField) -> Tier {
 fn role_changes(roles: &[RoleDefinition]) -> Result<BTreeMap<Name, RoleChange>, Invalid> {
     let mut changes = BTreeMap::new();
     for (i, role) in roles.iter().enumerate() {
-        let RoleDefinition { name, api_access, models: opened, max_tokens, requests_per_minute } = role;
+        let RoleDefinition {
+            name,
+            api_access,
+            models: opened,
+            max_tokens,
+            requests_per_minute,
+        } = role;
         let field = |name: &str| format!("spec.roles[{i}].{name}");
         let change = RoleChange {
             api_access: api_access.map(|access| match access {
@@ -98,14 +124,23 @@ fn role_changes(roles: &[RoleDefinition]) -> Result<BTreeMap<Name, RoleChange>, 
             requests_per_minute: limit(*requests_per_minute, || field("requestsPerMinute"))?,
         };
         if changes.insert(Name::from(&**name), change).is_some() {
-            return Err(invalid(field("name"), "is there twice; give every role one entry"));
+            return Err(invalid(
+                field("name"),
+                "is there twice; give every role one entry",
+            ));
         }
     }
     Ok(changes)
 }
 
 fn allowed_entry(i: usize, entry: &NamespaceGrant) -> Result<AllowedNamespaces, Invalid> {
-    let NamespaceGrant { selector, names, roles, subjects, api_key_refs } = entry;
+    let NamespaceGrant {
+        selector,
+        names,
+        roles,
+        subjects,
+        api_key_refs,
+    } = entry;
     let field = format!("spec.allowedNamespaces[{i}]");
     let names_of = |names: &[String]| names.iter().map(|name| Name::from(&**name)).collect();
     let which = match (selector, names) {
@@ -124,7 +159,10 @@ fn allowed_entry(i: usize, entry: &NamespaceGrant) -> Result<AllowedNamespaces, 
 }
 
 fn convert_selector(selector: &LabelSelector, field: &str) -> Result<Selector, Invalid> {
-    let LabelSelector { match_labels, match_expressions } = selector;
+    let LabelSelector {
+        match_labels,
+        match_expressions,
+    } = selector;
     let mut requirements = Vec::new();
     for (key, value) in match_labels.iter().flatten() {
         requirements.push(Requirement {
@@ -133,8 +171,18 @@ fn convert_selector(selector: &LabelSelector, field: &str) -> Result<Selector, I
         });
     }
     for (i, expression) in match_expressions.iter().flatten().enumerate() {
-        let LabelSelectorRequirement { key, operator, values } = expression;
-        let values = || values.iter().flatten().map(|value| Name::from(&**value)).collect();
+        let LabelSelectorRequirement {
+            key,
+            operator,
+            values,
+        } = expression;
+        let values = || {
+            values
+                .iter()
+                .flatten()
+                .map(|value| Name::from(&**value))
+                .collect()
+        };
         requirements.push(Requirement {
             key: Name::from(&**key),
             operator: match &**operator {
@@ -144,7 +192,8 @@ fn convert_selector(selector: &LabelSelector, field: &str) -> Result<Selector, I
                 "DoesNotExist" => Operator::DoesNotExist,
                 other => {
                     let field = format!("{field}.selector.matchExpressions[{i}].operator");
-                    let message = format!("'{other}' is none of In, NotIn, Exists and DoesNotExist");
+                    let message =
+                        format!("'{other}' is none of In, NotIn, Exists and DoesNotExist");
                     return Err(invalid(field, message));
                 }
             },
@@ -168,10 +217,12 @@ fn convert_issuer(i: usize, issuer: &IssuerField) -> Result<Issuer, Invalid> {
     let kind = match type_ {
         IssuerType::Kubernetes => IssuerKind::Kubernetes,
         IssuerType::Oidc => IssuerKind::Oidc {
-            issuer_url: issuer_url
-                .as_deref()
-                .map(Name::from)
-                .ok_or_else(|| invalid(format!("{field}.issuerURL"), "is missing; an OIDC issuer needs it"))?,
+            issuer_url: issuer_url.as_deref().map(Name::from).ok_or_else(|| {
+                invalid(
+                    format!("{field}.issuerURL"),
+                    "is missing; an OIDC issuer needs it",
+                )
+            })?,
             user_claim: user_claim.as_deref().map(Name::from),
             groups_claim: groups_claim.as_deref().map(Name::from),
             jwks: match (jwks_config_map_ref, jwks_uri) {
@@ -181,20 +232,30 @@ fn convert_issuer(i: usize, issuer: &IssuerField) -> Result<Issuer, Invalid> {
                 },
                 (None, Some(uri)) => Jwks::Uri(Name::from(&**uri)),
                 (Some(_), Some(_)) | (None, None) => {
-                    return Err(invalid(field, "set exactly one of jwksConfigMapRef and jwksURI"));
+                    return Err(invalid(
+                        field,
+                        "set exactly one of jwksConfigMapRef and jwksURI",
+                    ));
                 }
             },
         },
     };
     Ok(Issuer {
         name: Name::from(&**name),
-        audiences: audiences.iter().map(|audience| Name::from(&**audience)).collect(),
+        audiences: audiences
+            .iter()
+            .map(|audience| Name::from(&**audience))
+            .collect(),
         kind,
     })
 }
 
 fn convert_gateway(gateway: &GatewayField) -> Gateway {
-    let GatewayField { name, type_, pod_selector: _ } = gateway;
+    let GatewayField {
+        name,
+        type_,
+        pod_selector: _,
+    } = gateway;
     Gateway {
         name: Name::from(&**name),
         kind: match type_ {

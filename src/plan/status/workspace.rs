@@ -1,0 +1,195 @@
+//! What a Workspace says of itself, for everything attached to it. Must not decide.
+
+use super::api_key_ref::shown;
+use super::{Conditions, Is, MOST_LISTED, count, failure, time, update};
+use crate::api::conditions::{self, reason};
+use crate::api::{
+    ApiAccess, EffectiveRole, EffectiveRotation, EffectiveWorkspace, FindingTotals, OnOverdue,
+    OutputStatus, WorkspaceCounts, WorkspaceStatus,
+};
+use crate::gateway::policy_json::Rendered;
+use crate::plan::facts::{OutputKind, Snapshot, WorkspaceFacts};
+use crate::plan::keys::Settled;
+use crate::plan::output::{Output, Plan, Status, StatusUpdate};
+use crate::policy::finding::Severity;
+use crate::policy::grant::Phase;
+use crate::policy::model::ModelSet;
+use crate::policy::resolve::Resolution;
+use crate::policy::rotation::Rotation;
+use crate::policy::workspace::{GatewayKind, Workspace};
+
+/// What of the policy did not get written, and why.
+pub fn unwritten(snapshot: &Snapshot, outputs: &[Output]) -> Option<(&'static str, String)> {
+    outputs
+        .iter()
+        .find_map(|output| failure(snapshot, &output.id))
+}
+
+/// The status of an accepted Workspace, if it differs.
+pub fn accepted(
+    snapshot: &Snapshot,
+    facts: &WorkspaceFacts,
+    workspace: &Workspace,
+    (resolution, rendered): (&Resolution, &Rendered),
+    settled: &[Option<Settled>],
+    unwritten: Option<(&'static str, String)>,
+    plan: &Plan,
+) -> Option<StatusUpdate> {
+    let object = &facts.object;
+    let mut conditions = Conditions::of(object, snapshot.now);
+    let message = "The spec makes sense as a whole.";
+    conditions.set(conditions::ACCEPTED, Is::True, reason::ACCEPTED, message);
+    let config_maps = plan
+        .outputs
+        .iter()
+        .filter(|output| output.id.kind == OutputKind::ConfigMap);
+    let (is, why, message) = match (unwritten, workspace.gateways.first()) {
+        (Some((reason, message)), _) => (Is::False, reason, message),
+        (None, Some(gateway)) => {
+            let kind = match gateway.kind {
+                GatewayKind::Envoy => "Envoy",
+                GatewayKind::LiteLlm => "LiteLLM",
+            };
+            let message = format!(
+                "Gateway '{}' is of type {kind}, which this release does not render: only policy.json is \
+                 written, and nothing enforces it. Remove spec.gateways, or use a release that does.",
+                gateway.name
+            );
+            (Is::False, reason::UNSUPPORTED_GATEWAY, message)
+        }
+        (None, None) => (
+            Is::True,
+            reason::PROGRAMMED,
+            "The policy is written.".to_owned(),
+        ),
+    };
+    conditions.set(conditions::PROGRAMMED, is, why, message);
+    let ready = if workspace.enabled {
+        (reason::READY, "The policy is written.")
+    } else {
+        (
+            reason::WORKSPACE_DISABLED,
+            "The Workspace is Disabled, as spec.state asks: every request is denied.",
+        )
+    };
+    conditions.conclude(
+        &[conditions::ACCEPTED, conditions::PROGRAMMED],
+        ready.0,
+        ready.1,
+    );
+    let due = settled
+        .iter()
+        .flatten()
+        .filter_map(|settled| settled.dates.as_ref());
+    let status = WorkspaceStatus {
+        observed_generation: object.generation,
+        conditions: conditions.finish(),
+        policy_revision: Some(rendered.revision.to_string()),
+        effective: Some(effective(workspace, resolution)),
+        counts: Some(WorkspaceCounts {
+            bindings: count(snapshot.bindings.len()),
+            active_bindings: count(
+                resolution
+                    .grants
+                    .iter()
+                    .filter(|outcome| {
+                        outcome.refused.is_none() && outcome.phase == Some(Phase::Active)
+                    })
+                    .count(),
+            ),
+            subjects: count(resolution.policy.subjects.len()),
+            keys: count(snapshot.keys.len()),
+            keys_due: count(due.filter(|dates| dates.clock.state.is_due()).count()),
+        }),
+        outputs: config_maps.map(output_status).collect(),
+        gateways: Vec::new(),
+        findings: plan.findings.iter().take(MOST_LISTED).map(shown).collect(),
+        finding_totals: Some(totals(plan)),
+        next_transition: time(plan.wake_at),
+    };
+    update(object, status, Status::Workspace)
+}
+
+/// The status of a Workspace whose spec is not understood, if it differs.
+pub fn refused(snapshot: &Snapshot, facts: &WorkspaceFacts, why: &str) -> Option<StatusUpdate> {
+    let mut conditions = Conditions::of(&facts.object, snapshot.now);
+    conditions.stall(why);
+    for kind in [conditions::ACCEPTED, conditions::PROGRAMMED] {
+        conditions.set(kind, Is::False, reason::INVALID_SPEC, why);
+    }
+    conditions.conclude(
+        &[conditions::ACCEPTED, conditions::PROGRAMMED],
+        reason::READY,
+        "",
+    );
+    let status = WorkspaceStatus {
+        observed_generation: facts.object.generation,
+        conditions: conditions.finish(),
+        ..WorkspaceStatus::default()
+    };
+    update(&facts.object, status, Status::Workspace)
+}
+
+fn effective(workspace: &Workspace, resolution: &Resolution) -> EffectiveWorkspace {
+    let names = |models: &ModelSet| models.iter().map(ToString::to_string).collect();
+    let roles = resolution.roles.values().map(|role| EffectiveRole {
+        name: role.name.to_string(),
+        api_access: match role.access {
+            Some(_) => ApiAccess::Allowed,
+            None => ApiAccess::None,
+        },
+        models: role.access.as_ref().map(|access| names(&access.models)),
+        max_tokens: role
+            .access
+            .as_ref()
+            .map(|access| access.max_tokens.get().into()),
+        requests_per_minute: role
+            .access
+            .as_ref()
+            .map(|access| access.requests_per_minute.get().into()),
+    });
+    let rotation = Rotation::of_workspace(workspace.rotation);
+    EffectiveWorkspace {
+        requests_per_minute: workspace.ceiling_per_minute().map(|rate| rate.get().into()),
+        default_max_tokens: workspace.default_max_tokens.get().into(),
+        models: workspace.models.as_ref().map(names),
+        roles: roles.collect(),
+        rotation: EffectiveRotation {
+            period_days: rotation.period_days.into(),
+            warn_days: rotation.warn_days.into(),
+            on_overdue: if rotation.suspend {
+                OnOverdue::Suspend
+            } else {
+                OnOverdue::Flag
+            },
+        },
+    }
+}
+
+fn output_status(output: &Output) -> OutputStatus {
+    OutputStatus {
+        kind: output.id.kind.name().to_owned(),
+        name: output.id.name.name.to_string(),
+        content_sha256: output
+            .content_sha256()
+            .map(|digest| digest.to_string())
+            .unwrap_or_default(),
+        bytes: count(output.bytes()),
+    }
+}
+
+fn totals(plan: &Plan) -> FindingTotals {
+    let of = |severity| {
+        count(
+            plan.findings
+                .iter()
+                .filter(|f| f.severity == severity)
+                .count(),
+        )
+    };
+    FindingTotals {
+        error: of(Severity::Error),
+        warning: of(Severity::Warning),
+        info: of(Severity::Info),
+    }
+}
