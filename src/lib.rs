@@ -1,6 +1,8 @@
 //! Placeholder until the rooms are in place.
 #[cfg(feature = "operator")]
 pub mod api;
+#[cfg(feature = "operator")]
+pub mod cli;
 pub mod gateway;
 #[cfg(feature = "operator")]
 pub mod material;

@@ -39,7 +39,12 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Supported::Fish => Shell::Fish,
     };
     let mut script = Vec::new();
-    generate(shell, &mut super::Cli::command(), "anthropic-rbac", &mut script);
+    generate(
+        shell,
+        &mut super::Cli::command(),
+        "anthropic-rbac",
+        &mut script,
+    );
     answer(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Done)
 }

@@ -23,7 +23,8 @@ pub struct Args {
 /// Runs it.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let yaml = |definition| {
-        crd::yaml(definition).map_err(|error| Failure::Failed(format!("cannot write YAML: {error}")))
+        crd::yaml(definition)
+            .map_err(|error| Failure::Failed(format!("cannot write YAML: {error}")))
     };
     let definitions = crd::all();
     let Some(out) = &args.out else {
@@ -36,6 +37,10 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         let path = out.join(crd::file_name(definition));
         changed += usize::from(folder::write(&path, &yaml(definition)?, Readers::Usual)?);
     }
-    say(format_args!("{} written to {}, {changed} changed", count(definitions.len(), "definition"), out.display()));
+    say(format_args!(
+        "{} written to {}, {changed} changed",
+        count(definitions.len(), "definition"),
+        out.display()
+    ));
     Ok(Exit::Done)
 }

@@ -70,7 +70,8 @@ fn only_owner(_: &mut std::fs::OpenOptions) {}
 #[cfg(unix)]
 fn is_private(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
-    path.metadata().is_ok_and(|meta| meta.permissions().mode() & 0o077 == 0)
+    path.metadata()
+        .is_ok_and(|meta| meta.permissions().mode() & 0o077 == 0)
 }
 
 #[cfg(not(unix))]
@@ -87,13 +88,22 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a/b.yaml");
         assert_eq!(write(&path, "x", Readers::Usual).expect("written"), true);
-        let stamp = || path.metadata().and_then(|meta| meta.modified()).expect("a time");
+        let stamp = || {
+            path.metadata()
+                .and_then(|meta| meta.modified())
+                .expect("a time")
+        };
         let before = stamp();
         assert_eq!(write(&path, "x", Readers::Usual).expect("written"), false);
         assert_eq!(stamp(), before);
         assert_eq!(write(&path, "y", Readers::Usual).expect("written"), true);
         assert_eq!(std::fs::read_to_string(&path).expect("text"), "y");
-        let names: Vec<_> = path.parent().expect("a folder").read_dir().expect("entries").collect();
+        let names: Vec<_> = path
+            .parent()
+            .expect("a folder")
+            .read_dir()
+            .expect("entries")
+            .collect();
         assert_eq!(names.len(), 1, "no neighbour stays");
     }
 

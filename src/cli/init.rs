@@ -39,20 +39,47 @@ enum Layout {
 type File = (&'static str, &'static str);
 
 const SINGLE: &[File] = &[
-    ("00-namespace.yaml", include_str!("init/single/00-namespace.yaml")),
-    ("10-workspace.yaml", include_str!("init/single/10-workspace.yaml")),
+    (
+        "00-namespace.yaml",
+        include_str!("init/single/00-namespace.yaml"),
+    ),
+    (
+        "10-workspace.yaml",
+        include_str!("init/single/10-workspace.yaml"),
+    ),
     ("20-key.yaml", include_str!("init/single/20-key.yaml")),
     ("30-access.yaml", include_str!("init/single/30-access.yaml")),
 ];
 
 const TEAMS: &[File] = &[
-    ("platform/00-namespace.yaml", include_str!("init/teams/platform/00-namespace.yaml")),
-    ("platform/10-workspace.yaml", include_str!("init/teams/platform/10-workspace.yaml")),
-    ("platform/20-key.yaml", include_str!("init/teams/platform/20-key.yaml")),
-    ("platform/30-access.yaml", include_str!("init/teams/platform/30-access.yaml")),
-    ("teams/search/00-namespace.yaml", include_str!("init/teams/teams/search/00-namespace.yaml")),
-    ("teams/search/20-key.yaml", include_str!("init/teams/teams/search/20-key.yaml")),
-    ("teams/search/30-access.yaml", include_str!("init/teams/teams/search/30-access.yaml")),
+    (
+        "platform/00-namespace.yaml",
+        include_str!("init/teams/platform/00-namespace.yaml"),
+    ),
+    (
+        "platform/10-workspace.yaml",
+        include_str!("init/teams/platform/10-workspace.yaml"),
+    ),
+    (
+        "platform/20-key.yaml",
+        include_str!("init/teams/platform/20-key.yaml"),
+    ),
+    (
+        "platform/30-access.yaml",
+        include_str!("init/teams/platform/30-access.yaml"),
+    ),
+    (
+        "teams/search/00-namespace.yaml",
+        include_str!("init/teams/teams/search/00-namespace.yaml"),
+    ),
+    (
+        "teams/search/20-key.yaml",
+        include_str!("init/teams/teams/search/20-key.yaml"),
+    ),
+    (
+        "teams/search/30-access.yaml",
+        include_str!("init/teams/teams/search/30-access.yaml"),
+    ),
 ];
 
 /// Runs it.
@@ -94,7 +121,11 @@ impl Layout {
 fn next_steps(out: &Path, layout: Layout) -> String {
     let out = out.display();
     let (subject, secret, recursive) = match layout {
-        Layout::Single => ("serviceaccount:claude/app", "-n claude create secret generic anthropic", ""),
+        Layout::Single => (
+            "serviceaccount:claude/app",
+            "-n claude create secret generic anthropic",
+            "",
+        ),
         Layout::Teams => (
             "serviceaccount:search/search",
             "-n search create secret generic anthropic-search",

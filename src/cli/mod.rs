@@ -17,10 +17,10 @@ mod source;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::builder::styling::{AnsiColor, Styles};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
-use failure::{Exit, Failure};
+use failure::Failure;
 
 /// Claude behind Kubernetes access control
 ///
@@ -63,7 +63,9 @@ enum Command {
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
-    let ended = match Cli::parse().command {
+    let parsed = Cli::command().bin_name(called_as()).get_matches();
+    let cli = Cli::from_arg_matches(&parsed).unwrap_or_else(|error| error.exit());
+    let ended = match cli.command {
         Command::Operator(args) => operator::run(args),
         Command::Render(args) => render::run(&args),
         Command::Check(args) => check::run(&args),
@@ -80,19 +82,31 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// How help calls it: as a kubectl plugin its name is another.
+fn called_as() -> &'static str {
+    let name = std::env::args_os().next().map(std::path::PathBuf::from);
+    let name = name.as_deref().and_then(std::path::Path::file_stem);
+    match name.is_some_and(|name| name.as_encoded_bytes().starts_with(b"kubectl-")) {
+        true => "kubectl anthropic-rbac",
+        false => "anthropic-rbac",
+    }
+}
+
 /// Carries a future through, for commands that talk to a cluster.
 fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|error| Failure::Failed(format!("cannot start: {error}")))?;
     runtime.block_on(future)
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
     }
 }

@@ -8,7 +8,12 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     let limit = (word.chars().count() / 3).max(1);
     known
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&folded, &candidate.to_lowercase()), candidate))
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&folded, &candidate.to_lowercase()),
+                candidate,
+            )
+        })
         .filter(|(distance, _)| *distance <= limit)
         .min()
         .map(|(_, candidate)| candidate)
@@ -39,7 +44,10 @@ mod tests {
     #[test]
     fn another_word_finds_nothing() {
         assert_eq!(nearest("budget", FIELDS), None);
-        assert_eq!(suggestion("budget", &FIELDS), "there is: maxTokens, models, requestsPerMinute");
+        assert_eq!(
+            suggestion("budget", &FIELDS),
+            "there is: maxTokens, models, requestsPerMinute"
+        );
         assert_eq!(suggestion("budget", &[]), "there is none");
     }
 }

@@ -45,10 +45,13 @@ pub fn warning_prefix() -> String {
 /// When it cannot be written, unless because its reader has heard enough, as `head` does.
 pub fn answer(text: &str) -> Result<(), super::failure::Failure> {
     let mut stdout = anstream::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(super::failure::Failure::Failed(format!("cannot write to stdout: {error}")))
-        }
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(
+            super::failure::Failure::Failed(format!("cannot write to stdout: {error}")),
+        ),
         Ok(()) | Err(_) => Ok(()),
     }
 }
@@ -61,8 +64,14 @@ pub fn say(line: impl fmt::Display) {
 /// Rows of two columns, aligned.
 pub fn table<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let rows: Vec<(&str, String)> = rows.into_iter().collect();
-    let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    rows.iter().map(|(name, value)| format!("  {name:width$}  {value}\n")).collect()
+    let width = rows
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or(0);
+    rows.iter()
+        .map(|(name, value)| format!("  {name:width$}  {value}\n"))
+        .collect()
 }
 
 /// "1 file", "2 files".

@@ -17,6 +17,7 @@ use crate::plan::facts::{SecretLookup, Snapshot};
 use crate::plan::world::World;
 use crate::policy::finding::ObjectId;
 use crate::policy::name::{Name, NamespacedName};
+use crate::policy::subject::SubjectRef;
 
 /// What every command that reads facts takes.
 #[derive(clap::Args, Debug)]
@@ -32,8 +33,9 @@ pub struct SourceArgs {
     /// Workspaces of all namespaces of the cluster, as without -n
     #[arg(short = 'A', long, conflicts_with_all = ["files", "namespace"])]
     all_namespaces: bool,
-    /// Count Secrets that are not among the manifests as absent instead of present
-    #[arg(long, requires = "files")]
+    /// Take nothing for granted: Secrets that are not among the manifests count as absent, and
+    /// render fails when something is not ready
+    #[arg(long)]
     strict: bool,
     #[command(flatten)]
     cluster: ClusterArgs,
@@ -58,6 +60,8 @@ pub struct Source {
     pub materials: BTreeMap<NamespacedName, BTreeMap<Name, KeyMaterial>>,
     /// Where our objects are written, when they are in files.
     pub origins: BTreeMap<ObjectId, Origin>,
+    /// Whether it was read from a cluster.
+    pub is_cluster: bool,
     /// Only Workspaces of this namespace are meant.
     only: Option<Name>,
     /// Workspaces that exist.
@@ -83,9 +87,16 @@ impl SourceArgs {
     /// When the manifests are wrong, or the cluster cannot be read.
     pub fn read(&self) -> Result<Source, Failure> {
         if self.is_files() {
-            files::read(&self.files, self.namespace.as_deref().unwrap_or("default"), self.strict)
+            files::read(
+                &self.files,
+                self.namespace.as_deref().unwrap_or("default"),
+                self.strict,
+            )
         } else {
-            super::block_on(cluster::read(&self.cluster, self.namespace.as_deref().map(Name::from)))
+            super::block_on(cluster::read(
+                &self.cluster,
+                self.namespace.as_deref().map(Name::from),
+            ))
         }
     }
 }
@@ -96,18 +107,31 @@ impl Source {
     /// The workspaces that are meant, whether they exist or are only referred to.
     pub fn workspaces(&self) -> Vec<NamespacedName> {
         let meant = |name: &NamespacedName| {
-            self.only.as_ref().is_none_or(|namespace| *namespace == name.namespace)
+            self.only
+                .as_ref()
+                .is_none_or(|namespace| *namespace == name.namespace)
         };
         self.world.workspaces().into_iter().filter(meant).collect()
+    }
+
+    /// Whether all workspaces there are are meant.
+    pub fn is_whole(&self) -> bool {
+        self.only.is_none()
     }
 
     /// What is known about one workspace.
     ///
     /// # Errors
     /// When Secrets it needs have not been looked at, which only a cluster can cause.
-    pub fn snapshot(&self, workspace: &NamespacedName, now: Timestamp) -> Result<Snapshot, Failure> {
+    pub fn snapshot(
+        &self,
+        workspace: &NamespacedName,
+        now: Timestamp,
+    ) -> Result<Snapshot, Failure> {
         self.world.snapshot(workspace, now).ok_or_else(|| {
-            Failure::Failed(format!("the Secrets of Workspace {workspace} have not been read"))
+            Failure::Failed(format!(
+                "the Secrets of Workspace {workspace} have not been read"
+            ))
         })
     }
 
@@ -116,8 +140,11 @@ impl Source {
     /// # Errors
     /// When there is none of that name, or several.
     pub fn workspace(&self, text: &str) -> Result<NamespacedName, Failure> {
-        let known: Vec<NamespacedName> =
-            self.workspaces().into_iter().filter(|name| self.existing.contains(name)).collect();
+        let known: Vec<NamespacedName> = self
+            .workspaces()
+            .into_iter()
+            .filter(|name| self.existing.contains(name))
+            .collect();
         let wanted = |name: &&NamespacedName| match NamespacedName::parse(text) {
             Some(full) => **name == full,
             None => *name.name == *text,
@@ -128,25 +155,64 @@ impl Source {
             [] => {
                 let names: Vec<String> = known
                     .iter()
-                    .map(|name| if text.contains('/') { name.to_string() } else { name.name.to_string() })
+                    .map(|name| {
+                        if text.contains('/') {
+                            name.to_string()
+                        } else {
+                            name.name.to_string()
+                        }
+                    })
                     .collect::<BTreeSet<_>>()
                     .into_iter()
                     .collect();
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
                 let hint = suggestion(text, &names);
-                Err(Failure::BadInput(format!("there is no Workspace '{text}'; {hint}")))
+                Err(Failure::BadInput(format!(
+                    "there is no Workspace '{text}'; {hint}"
+                )))
             }
             several => {
                 let names: Vec<String> = several.iter().map(ToString::to_string).collect();
                 let names = names.join(", ");
-                Err(Failure::BadInput(format!("there are several Workspaces '{text}'; name one of {names}")))
+                Err(Failure::BadInput(format!(
+                    "there are several Workspaces '{text}'; name one of {names}"
+                )))
             }
         }
     }
 }
 
-/// What a plan takes for granted because nobody looked.
+/// What a plan takes for granted because nobody looked. Targets are no part of it: those are
+/// made, not found.
 pub fn assumptions(snapshot: &Snapshot) -> Vec<String> {
-    let assumed = snapshot.secrets.iter().filter(|(_, lookup)| **lookup == SecretLookup::Assumed);
-    assumed.map(|(name, _)| format!("Secret {name} is there and holds what it should")).collect()
+    let client_key = |subject: &SubjectRef| match subject {
+        SubjectRef::ClientKeySecret(secret) => Some(secret.clone()),
+        SubjectRef::Known(_) => None,
+    };
+    let mut needed = BTreeSet::new();
+    if let Some(Ok(workspace)) = snapshot.workspace.as_ref().map(|facts| &facts.object.spec) {
+        needed.extend(workspace.blocked.iter().filter_map(client_key));
+    }
+    for grant in snapshot
+        .bindings
+        .iter()
+        .filter_map(|facts| facts.object.spec.as_ref().ok())
+    {
+        needed.extend(grant.subjects.iter().filter_map(client_key));
+    }
+    for key in snapshot
+        .keys
+        .iter()
+        .filter_map(|facts| facts.object.spec.as_ref().ok())
+    {
+        needed.extend(key.used_by.iter().filter_map(client_key));
+        needed.insert(key.source.secret());
+        needed.extend(key.next.as_ref().map(|next| next.source.secret()));
+    }
+    let is_assumed =
+        |name: &NamespacedName| snapshot.secrets.get(name) == Some(&SecretLookup::Assumed);
+    let assumed = needed.into_iter().filter(is_assumed);
+    assumed
+        .map(|name| format!("Secret {name} is there and holds what it should"))
+        .collect()
 }

@@ -67,15 +67,22 @@ pub fn documents(input: &Input) -> (Vec<Document>, Vec<Problem>) {
         }
     }
     if documents.len() + problems.len() == 1 {
-        documents.iter_mut().for_each(|document| document.number = None);
-        problems.iter_mut().for_each(|problem| problem.document = None);
+        documents
+            .iter_mut()
+            .for_each(|document| document.number = None);
+        problems
+            .iter_mut()
+            .for_each(|problem| problem.document = None);
     }
     (documents, problems)
 }
 
 /// What the reader says, without the text around it: that text may be a key.
 fn message(error: &serde_saphyr::Error) -> String {
-    format!("not valid YAML: {}", UserMessageFormatter.format_message(error.without_snippet()))
+    format!(
+        "not valid YAML: {}",
+        UserMessageFormatter.format_message(error.without_snippet())
+    )
 }
 
 fn mark(location: Location) -> Mark {
@@ -102,9 +109,16 @@ struct Bare {
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Spanned { value: Bare { value, inner }, referenced, .. } =
-            Spanned::<Bare>::deserialize(deserializer)?;
-        let place = Place { key: None, value: mark(referenced), inner };
+        let Spanned {
+            value: Bare { value, inner },
+            referenced,
+            ..
+        } = Spanned::<Bare>::deserialize(deserializer)?;
+        let place = Place {
+            key: None,
+            value: mark(referenced),
+            inner,
+        };
         Ok(Self { value, place })
     }
 }
@@ -166,7 +180,10 @@ impl<'de> Visitor<'de> for BareVisitor {
             values.push(value);
             places.push(place);
         }
-        Ok(Bare { value: Value::Array(values), inner: Inner::List(places) })
+        Ok(Bare {
+            value: Value::Array(values),
+            inner: Inner::List(places),
+        })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Bare, A::Error> {
@@ -177,7 +194,10 @@ impl<'de> Visitor<'de> for BareVisitor {
             places.push((name.as_str().into(), place));
             values.insert(name, value);
         }
-        Ok(Bare { value: Value::Object(values), inner: Inner::Map(places) })
+        Ok(Bare {
+            value: Value::Object(values),
+            inner: Inner::Map(places),
+        })
     }
 }
 
@@ -194,7 +214,10 @@ impl<'de> DeserializeSeed<'de> for Key {
 }
 
 fn leaf(value: impl Into<Value>) -> Bare {
-    Bare { value: value.into(), inner: Inner::Leaf }
+    Bare {
+        value: value.into(),
+        inner: Inner::Leaf,
+    }
 }
 
 #[cfg(test)]
@@ -203,7 +226,10 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> (Vec<Document>, Vec<Problem>) {
-        documents(&Input { name: "a.yaml".into(), text: text.to_owned().into() })
+        documents(&Input {
+            name: "a.yaml".into(),
+            text: text.to_owned().into(),
+        })
     }
 
     fn at(document: &Document, path: &str) -> (u32, u32) {
@@ -232,9 +258,15 @@ spec:
         assert_eq!(at(document, "kind"), (2, 7));
         assert_eq!(at(document, "spec.roles[0]"), (5, 5));
         assert_eq!(at(document, "spec.roles[0].maxTokens"), (6, 16));
-        assert_eq!(at(document, "spec.roles[1].models[1]"), (7, 31));
-        assert_eq!(at(document, "spec.roles[1].absent"), (7, 5), "what is not there: around it");
-        let name = document.place.name_mark(&FieldPath::parse("spec.roles[0].maxTokens"));
+        assert_eq!(at(document, "spec.roles[1].models[1]"), (7, 33));
+        assert_eq!(
+            at(document, "spec.roles[1].absent"),
+            (7, 5),
+            "what is not there: around it"
+        );
+        let name = document
+            .place
+            .name_mark(&FieldPath::parse("spec.roles[0].maxTokens"));
         assert_eq!((name.line, name.column), (6, 5));
     }
 
@@ -249,10 +281,14 @@ spec:
 
     #[test]
     fn json_is_read_with_places_too() {
-        let (documents, problems) = read("{\n\t\"kind\": \"List\",\n\t\"items\": [ {\"a\": 1.5} ]\n}\n");
+        let (documents, problems) =
+            read("{\n\t\"kind\": \"List\",\n\t\"items\": [ {\"a\": 1.5} ]\n}\n");
         assert_eq!(problems, []);
-        assert_eq!(documents[0].value, serde_json::json!({"kind": "List", "items": [{"a": 1.5}]}));
-        assert_eq!(at(&documents[0], "items[0].a"), (3, 20));
+        assert_eq!(
+            documents[0].value,
+            serde_json::json!({"kind": "List", "items": [{"a": 1.5}]})
+        );
+        assert_eq!(at(&documents[0], "items[0].a"), (3, 19));
     }
 
     #[test]

@@ -48,7 +48,12 @@ pub fn read(paths: &[PathBuf]) -> (Vec<Input>, Vec<Problem>) {
         for file in files {
             let same = std::fs::canonicalize(&file).unwrap_or_else(|_| file.clone());
             if seen.insert(same) {
-                add(name_of(&file), std::fs::read(&file), &mut inputs, &mut problems);
+                add(
+                    name_of(&file),
+                    std::fs::read(&file),
+                    &mut inputs,
+                    &mut problems,
+                );
             }
         }
     }
@@ -58,7 +63,11 @@ pub fn read(paths: &[PathBuf]) -> (Vec<Input>, Vec<Problem>) {
 fn walk(path: &Path, named: bool, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     // What is named may be a link to a folder; below it links to folders are not followed,
     // since they can lead back up.
-    let folder = if named { path.is_dir() } else { path.symlink_metadata()?.is_dir() };
+    let folder = if named {
+        path.is_dir()
+    } else {
+        path.symlink_metadata()?.is_dir()
+    };
     if folder {
         for entry in std::fs::read_dir(path)? {
             let entry = entry?;
@@ -73,7 +82,9 @@ fn walk(path: &Path, named: bool, files: &mut Vec<PathBuf>) -> std::io::Result<(
 }
 
 fn is_manifest(path: &Path) -> bool {
-    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+    let extension = path
+        .extension()
+        .map(|extension| extension.to_string_lossy().to_lowercase());
     matches!(extension.as_deref(), Some("yaml" | "yml" | "json"))
 }
 
@@ -84,7 +95,10 @@ fn add(
     problems: &mut Vec<Problem>,
 ) {
     match read.map(String::from_utf8) {
-        Ok(Ok(text)) => inputs.push(Input { name, text: Zeroizing::new(text) }),
+        Ok(Ok(text)) => inputs.push(Input {
+            name,
+            text: Zeroizing::new(text),
+        }),
         Ok(Err(_)) => problems.push(Problem::of_file(&name, "is not UTF-8 text")),
         Err(error) => problems.push(Problem::of_file(&name, cannot_read(&error))),
     }
@@ -110,7 +124,10 @@ mod tests {
         assert_eq!(problems, []);
         let name = |input: &Input| {
             let path = Path::new(&*input.name);
-            path.file_name().expect("a file").to_string_lossy().into_owned()
+            path.file_name()
+                .expect("a file")
+                .to_string_lossy()
+                .into_owned()
         };
         inputs.iter().map(name).collect()
     }
@@ -120,12 +137,29 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         std::fs::create_dir_all(path("b/.git")).expect("folders");
-        for name in ["c.YAML", "b/2.json", "b/1.yml", "b/notes.md", ".hidden.yaml", "b/.git/x.yaml"] {
+        for name in [
+            "c.YAML",
+            "b/2.json",
+            "b/1.yml",
+            "b/notes.md",
+            ".hidden.yaml",
+            "b/.git/x.yaml",
+        ] {
             std::fs::write(path(name), "a: 1").expect("a file");
         }
-        assert_eq!(names(&[folder.path().to_owned()]), ["1.yml", "2.json", "c.YAML"]);
-        assert_eq!(names(&[path("b/notes.md"), path("b")]), ["notes.md", "1.yml", "2.json"]);
-        assert_eq!(names(&[path("c.YAML"), path("b/../c.YAML")]), ["c.YAML"], "once");
+        assert_eq!(
+            names(&[folder.path().to_owned()]),
+            ["1.yml", "2.json", "c.YAML"]
+        );
+        assert_eq!(
+            names(&[path("b/notes.md"), path("b")]),
+            ["notes.md", "1.yml", "2.json"]
+        );
+        assert_eq!(
+            names(&[path("c.YAML"), path("b/../c.YAML")]),
+            ["c.YAML"],
+            "once"
+        );
     }
 
     #[test]
@@ -137,7 +171,10 @@ mod tests {
         std::fs::write(&good, "a: 1").expect("a file");
         let (inputs, problems) = read(&[latin, folder.path().join("absent"), good]);
         assert_eq!(inputs.len(), 1);
-        let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        let messages: Vec<_> = problems
+            .iter()
+            .map(|problem| problem.message.as_str())
+            .collect();
         assert_eq!(messages, ["is not UTF-8 text", "no such file or folder"]);
     }
 }

@@ -5,19 +5,20 @@
 mod document;
 mod fault;
 mod files;
+mod hint;
 mod loader;
-pub mod path;
+mod metadata;
+mod origin;
+mod path;
 mod place;
 pub mod problem;
-mod rules;
 mod secret;
-mod shape;
 mod sort;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
+pub use origin::Origin;
 pub use place::Mark;
 pub use secret::SecretManifest;
 
@@ -25,8 +26,6 @@ use crate::plan::facts::{BindingFacts, KeyRefFacts, WorkspaceFacts};
 use crate::policy::finding::ObjectId;
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::selector::Labels;
-use path::FieldPath;
-use place::Place;
 use problem::Problem;
 
 /// Everything of interest in the files.
@@ -42,13 +41,6 @@ pub struct Manifests {
     pub origins: BTreeMap<ObjectId, Origin>,
     /// What was left out and may surprise.
     pub notes: Vec<String>,
-}
-
-/// Where an object is written.
-#[derive(Clone, Debug)]
-pub struct Origin {
-    file: Arc<str>,
-    place: Place,
 }
 
 /// Reads everything that is named.
@@ -87,14 +79,5 @@ impl Manifests {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-// === impl Origin ===
-
-impl Origin {
-    /// The file, and where a field of the object is in it.
-    pub fn of(&self, field: &str) -> (&str, Mark) {
-        (&self.file, self.place.mark(&FieldPath::parse(field)))
     }
 }

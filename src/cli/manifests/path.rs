@@ -14,6 +14,8 @@ pub enum Step {
     Field(String),
     /// Into a list, counted from 0.
     Item(usize),
+    /// Into a list, to the entry of this name.
+    Entry(String),
 }
 
 // === impl FieldPath ===
@@ -36,18 +38,14 @@ impl FieldPath {
         self.with(Step::Field(name.to_owned()))
     }
 
-    /// The item of this number under it.
-    #[must_use]
-    pub fn item(&self, index: usize) -> Self {
-        self.with(Step::Item(index))
-    }
-
     /// Its steps, from the root.
     pub fn steps(&self) -> &[Step] {
         &self.0
     }
 
-    fn with(&self, step: Step) -> Self {
+    /// One step further.
+    #[must_use]
+    pub fn with(&self, step: Step) -> Self {
         let mut steps = self.0.clone();
         steps.push(step);
         Self(steps)
@@ -70,6 +68,7 @@ impl fmt::Display for FieldPath {
                 Step::Field(name) if i == 0 => f.write_str(name)?,
                 Step::Field(name) => write!(f, ".{name}")?,
                 Step::Item(index) => write!(f, "[{index}]")?,
+                Step::Entry(name) => write!(f, "[{name}]")?,
             }
         }
         Ok(())
@@ -84,10 +83,15 @@ fn steps(text: &str) -> Option<Vec<Step>> {
             let end = quoted.find("\"]")?;
             steps.push(Step::Field(quoted[..end].replace("\\\"", "\"")));
             rest = &quoted[end + 2..];
-        } else if let Some(index) = rest.strip_prefix('[') {
-            let end = index.find(']')?;
-            steps.push(Step::Item(index[..end].parse().ok()?));
-            rest = &index[end + 1..];
+        } else if let Some(entry) = rest.strip_prefix('[') {
+            let end = entry.find(']').filter(|end| *end > 0)?;
+            let entry = &entry[..end];
+            steps.push(
+                entry
+                    .parse()
+                    .map_or_else(|_| Step::Entry(entry.to_owned()), Step::Item),
+            );
+            rest = &rest[end + 2..];
         } else {
             let name = rest.strip_prefix('.').unwrap_or(rest);
             let end = name.find(['.', '[']).unwrap_or(name.len());
@@ -113,16 +117,21 @@ mod tests {
             "spec.roles[0].maxTokens",
             "metadata.annotations[\"anthropic-rbac.io/issued-at\"]",
             "items[3][0].a",
+            "spec.roles[admin].models",
         ] {
             assert_eq!(FieldPath::parse(text).to_string(), text);
         }
-        let path = FieldPath::root().field("spec").field("roles").item(2).field("name");
-        assert_eq!(FieldPath::parse("spec.roles[2].name"), path);
+        let field = |name: &str| Step::Field(name.to_owned());
+        let steps = [field("spec"), field("roles"), Step::Item(2), field("name")];
+        assert_eq!(FieldPath::parse("spec.roles[2].name").steps(), steps);
     }
 
     #[test]
     fn what_is_no_path_stays_as_it_is() {
-        assert_eq!(FieldPath::parse("spec..a").steps(), [Step::Field("spec..a".into())]);
-        assert_eq!(FieldPath::parse("a[x]").steps(), [Step::Field("a[x]".into())]);
+        assert_eq!(
+            FieldPath::parse("spec..a").steps(),
+            [Step::Field("spec..a".into())]
+        );
+        assert_eq!(FieldPath::parse("a[]").steps(), [Step::Field("a[]".into())]);
     }
 }

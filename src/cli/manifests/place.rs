@@ -48,11 +48,6 @@ impl Place {
         place.key.unwrap_or(place.value)
     }
 
-    /// The item of this number of a list right below.
-    pub fn item(&self, field: &str, index: usize) -> Option<&Self> {
-        self.step(&Step::Field(field.to_owned()))?.step(&Step::Item(index))
-    }
-
     fn deepest(&self, path: &FieldPath) -> &Self {
         let mut place = self;
         for step in path.steps() {
@@ -71,7 +66,10 @@ impl Place {
                 .find(|(field, _)| **field == **name)
                 .map(|(_, place)| place),
             (Step::Item(index), Inner::List(items)) => items.get(*index),
-            (Step::Field(_) | Step::Item(_), Inner::Leaf | Inner::List(_) | Inner::Map(_)) => None,
+            (
+                Step::Field(_) | Step::Item(_) | Step::Entry(_),
+                Inner::Leaf | Inner::List(_) | Inner::Map(_),
+            ) => None,
         }
     }
 }

@@ -44,7 +44,9 @@ pub fn take_values(secret: &mut Value) -> (BTreeMap<Name, KeyMaterial>, Vec<Faul
                 }
                 (Value::String(mut text), true) => {
                     match decoded(&text) {
-                        Some(bytes) => drop(values.insert(Name::from(name), KeyMaterial::new(bytes))),
+                        Some(bytes) => {
+                            drop(values.insert(Name::from(name), KeyMaterial::new(bytes)))
+                        }
                         None => faults.push(Fault::of_value(
                             path.field(&name),
                             "is not base64; put plain text under stringData",
@@ -54,7 +56,10 @@ pub fn take_values(secret: &mut Value) -> (BTreeMap<Name, KeyMaterial>, Vec<Faul
                 }
                 (Value::Null, _) => {}
                 (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_), _) => {
-                    faults.push(Fault::of_value(path.field(&name), "want a text; put it in quotes"));
+                    faults.push(Fault::of_value(
+                        path.field(&name),
+                        "want a text; put it in quotes",
+                    ));
                 }
             }
         }
@@ -67,7 +72,9 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
     let mut joined: String = text.split_ascii_whitespace().collect();
     let deserializer: serde::de::value::StrDeserializer<'_, serde::de::value::Error> =
         joined.as_str().into_deserializer();
-    let bytes = ByteString::deserialize(deserializer).ok().map(|bytes| bytes.0);
+    let bytes = ByteString::deserialize(deserializer)
+        .ok()
+        .map(|bytes| bytes.0);
     joined.zeroize();
     bytes
 }
@@ -83,10 +90,14 @@ mod tests {
 
     #[test]
     fn plain_text_goes_over_base64_and_nothing_stays_behind() {
-        let mut secret = json!({"data": {"a": "YWJj\nZGVm", "b": "eA=="}, "stringData": {"b": "y\n"}});
+        let mut secret =
+            json!({"data": {"a": "YWJj\nZGVm", "b": "eA=="}, "stringData": {"b": "y\n"}});
         let (values, faults) = take_values(&mut secret);
         assert_eq!(faults, []);
-        assert_eq!((exposed(&values, "a"), exposed(&values, "b")), (b"abcdef".to_vec(), b"y".to_vec()));
+        assert_eq!(
+            (exposed(&values, "a"), exposed(&values, "b")),
+            (b"abcdef".to_vec(), b"y".to_vec())
+        );
         assert_eq!(secret, json!({"data": null, "stringData": null}));
     }
 

@@ -34,7 +34,10 @@ pub const KINDS: [Kind; 3] = [Kind::Workspace, Kind::RoleBinding, Kind::ApiKeyRe
 /// Tells what a document is.
 pub fn sort(value: &Value) -> Sort {
     let text = |name: &str| value.get(name).and_then(Value::as_str);
-    let (api_version, kind) = (text("apiVersion").unwrap_or_default(), text("kind").unwrap_or_default());
+    let (api_version, kind) = (
+        text("apiVersion").unwrap_or_default(),
+        text("kind").unwrap_or_default(),
+    );
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
     match (group, version, kind) {
         (GROUP, ..) => of_our_group(version, kind),
@@ -49,15 +52,23 @@ pub fn sort(value: &Value) -> Sort {
 
 fn of_our_group(version: &str, kind: &str) -> Sort {
     if version != VERSION {
-        return mistaken("apiVersion", format!("{GROUP}/{version} is not served; write {API_VERSION}"));
+        return mistaken(
+            "apiVersion",
+            format!("{GROUP}/{version} is not served; write {API_VERSION}"),
+        );
     }
     let names = KINDS.map(Kind::name);
     let is_list = |name: &&str| kind.strip_suffix("List") == Some(*name);
     match KINDS.into_iter().find(|known| known.name() == kind) {
         Some(kind) => Sort::Ours(kind),
         None if names.iter().any(is_list) => Sort::List,
-        None if kind.is_empty() => mistaken("kind", format!("is required: one of {}", names.join(", "))),
-        None => mistaken("kind", format!("unknown kind {kind}; {}", suggestion(kind, &names))),
+        None if kind.is_empty() => {
+            mistaken("kind", format!("is required: one of {}", names.join(", ")))
+        }
+        None => mistaken(
+            "kind",
+            format!("unknown kind {kind}; {}", suggestion(kind, &names)),
+        ),
     }
 }
 
@@ -95,10 +106,19 @@ mod tests {
         assert_eq!(of(API_VERSION, "RoleBindingList"), Sort::List);
         assert_eq!(of("v1", "List"), Sort::List);
         assert_eq!(of("v1", "Secret"), Sort::Secret);
-        assert_eq!(of("rbac.authorization.k8s.io/v1", "RoleBinding"), Sort::Other);
+        assert_eq!(
+            of("rbac.authorization.k8s.io/v1", "RoleBinding"),
+            Sort::Other
+        );
         assert_eq!(of("workspace.example.com/v1", "Workspace"), Sort::Other);
-        assert_eq!(of("kustomize.config.k8s.io/v1beta1", "Kustomization"), Sort::Kustomization);
-        assert_eq!(of("kustomize.toolkit.fluxcd.io/v1", "Kustomization"), Sort::Other);
+        assert_eq!(
+            of("kustomize.config.k8s.io/v1beta1", "Kustomization"),
+            Sort::Kustomization
+        );
+        assert_eq!(
+            of("kustomize.toolkit.fluxcd.io/v1", "Kustomization"),
+            Sort::Other
+        );
         assert_eq!(sort(&json!({"kind": "RoleBinding"})), Sort::Other);
         assert_eq!(sort(&json!(["v1"])), Sort::Other);
     }
@@ -121,7 +141,9 @@ mod tests {
             message(of("antropic-rbac.io/v1alpha1", "RoleBinding")),
             "apiVersion: unknown API group antropic-rbac.io; did you mean anthropic-rbac.io/v1alpha1?"
         );
-        assert!(message(sort(&json!({"kind": "ApiKeyRef"}))).starts_with("apiVersion: is required"));
+        assert!(
+            message(sort(&json!({"kind": "ApiKeyRef"}))).starts_with("apiVersion: is required")
+        );
         assert!(message(of(API_VERSION, "")).starts_with("kind: is required"));
     }
 }

@@ -35,10 +35,22 @@ pub async fn read(args: &ClusterArgs, only: Option<Name>) -> Result<Source, Fail
     let bindings = ours::<RoleBinding>(&client).await?;
     let keys = ours::<ApiKeyRef>(&client).await?;
     let workspaces: Vec<_> = workspaces.iter().filter_map(convert::workspace).collect();
-    let existing: BTreeSet<_> = workspaces.iter().map(|facts| facts.object.name.clone()).collect();
+    let existing: BTreeSet<_> = workspaces
+        .iter()
+        .map(|facts| facts.object.name.clone())
+        .collect();
     let changes = workspaces.into_iter().map(Change::Workspace);
-    let changes = changes.chain(bindings.iter().filter_map(convert::role_binding).map(Change::Binding));
-    let changes = changes.chain(keys.iter().filter_map(convert::api_key_ref).map(Change::KeyRef));
+    let changes = changes.chain(
+        bindings
+            .iter()
+            .filter_map(convert::role_binding)
+            .map(Change::Binding),
+    );
+    let changes = changes.chain(
+        keys.iter()
+            .filter_map(convert::api_key_ref)
+            .map(Change::KeyRef),
+    );
     changes.for_each(|change| drop(world.apply(change)));
     for namespace in listed(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), "").await? {
         if let Some((name, labels)) = convert::namespace(&namespace) {
@@ -52,7 +64,10 @@ pub async fn read(args: &ClusterArgs, only: Option<Name>) -> Result<Source, Fail
                 world.apply(Change::ConfigMap(name, convert::output(&meta)));
             }
         }
-        None => say(format_args!("{}you may not list ConfigMaps; what exists already is not known", warning_prefix())),
+        None => say(format_args!(
+            "{}you may not list ConfigMaps; what exists already is not known",
+            warning_prefix()
+        )),
     }
     for namespace in world.secret_namespaces() {
         let access = match metadata::<Secret>(&client, Some(&namespace), "").await? {
@@ -66,7 +81,14 @@ pub async fn read(args: &ClusterArgs, only: Option<Name>) -> Result<Source, Fail
         };
         world.apply(Change::SecretAccess(namespace, access));
     }
-    Ok(Source { world, materials: BTreeMap::new(), origins: BTreeMap::new(), only, existing })
+    Ok(Source {
+        world,
+        materials: BTreeMap::new(),
+        origins: BTreeMap::new(),
+        is_cluster: true,
+        only,
+        existing,
+    })
 }
 
 /// A client that gives up soon: somebody is waiting.
@@ -76,15 +98,20 @@ async fn client(args: &ClusterArgs) -> Result<Client, Failure> {
             "no cluster to read: {error}; name manifests with -f, or a cluster with --kubeconfig and --context"
         ))
     };
-    let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
+    let options = KubeConfigOptions {
+        context: args.context.clone(),
+        ..KubeConfigOptions::default()
+    };
     let config = match &args.kubeconfig {
         Some(path) => {
             let kubeconfig = Kubeconfig::read_from(path).map_err(|error| failed(&error))?;
-            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| failed(&error))
+            Config::from_custom_kubeconfig(kubeconfig, &options)
+                .await
+                .map_err(|error| failed(&error))
         }
-        None if args.context.is_some() => {
-            Config::from_kubeconfig(&options).await.map_err(|error| failed(&error))
-        }
+        None if args.context.is_some() => Config::from_kubeconfig(&options)
+            .await
+            .map_err(|error| failed(&error)),
         None => Config::infer().await.map_err(|error| failed(&error)),
     };
     let mut config = config?;
@@ -96,7 +123,10 @@ async fn client(args: &ClusterArgs) -> Result<Client, Failure> {
 
 async fn ours<K>(client: &Client) -> Result<Vec<DeserializeGuard<K>>, Failure>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug,
 {
     listed(Api::<DeserializeGuard<K>>::all(client.clone()), "").await
 }
@@ -108,7 +138,10 @@ async fn metadata<K>(
     selector: &str,
 ) -> Result<Option<Vec<(NamespacedName, ObjectMeta)>>, Failure>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned,
 {
     let api: Api<PartialObjectMeta<K>> = match namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
@@ -131,7 +164,9 @@ async fn listed<K>(api: Api<K>, selector: &str) -> Result<Vec<K>, Failure>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
-    pages(&api, selector).await.map_err(|error| unreadable::<K>(&error))
+    pages(&api, selector)
+        .await
+        .map_err(|error| unreadable::<K>(&error))
 }
 
 async fn pages<K>(api: &Api<K>, selector: &str) -> kube::Result<Vec<K>>

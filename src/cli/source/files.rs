@@ -22,23 +22,43 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 /// Reads manifests. With `strict`, what is not among them is not there.
 pub fn read(paths: &[PathBuf], default_namespace: &str, strict: bool) -> Result<Source, Failure> {
     let manifests = manifests::load(paths, default_namespace)?;
-    manifests.notes.iter().for_each(|note| say(format_args!("note: {note}")));
+    manifests
+        .notes
+        .iter()
+        .for_each(|note| say(format_args!("note: {note}")));
     if manifests.is_empty() {
         return Err(Failure::BadInput(
             "the files hold no Workspace, RoleBinding or ApiKeyRef of anthropic-rbac.io/v1alpha1"
                 .to_owned(),
         ));
     }
-    let unseen = if strict { Unseen::Absent } else { Unseen::Assumed };
+    let unseen = if strict {
+        Unseen::Absent
+    } else {
+        Unseen::Assumed
+    };
     let mut world = World::new(Arc::new(Catalogue::built_in()), unseen);
     for (name, labels) in namespaces(&manifests) {
         world.apply(Change::Namespace(name, labels));
     }
-    let Manifests { workspaces, bindings, keys, namespaces: _, secrets, origins, notes: _ } = manifests;
-    let existing = workspaces.iter().map(|facts| facts.object.name.clone()).collect();
+    let Manifests {
+        workspaces,
+        bindings,
+        keys,
+        namespaces: _,
+        secrets,
+        origins,
+        notes: _,
+    } = manifests;
+    let existing = workspaces
+        .iter()
+        .map(|facts| facts.object.name.clone())
+        .collect();
     let changes = workspaces.into_iter().map(Change::Workspace);
     let changes = changes.chain(bindings.into_iter().map(Change::Binding));
-    changes.chain(keys.into_iter().map(Change::KeyRef)).for_each(|change| drop(world.apply(change)));
+    changes
+        .chain(keys.into_iter().map(Change::KeyRef))
+        .for_each(|change| drop(world.apply(change)));
     let mut materials = BTreeMap::new();
     for (name, SecretManifest { meta, values }) in secrets {
         let mut facts = convert::secret(&meta);
@@ -51,25 +71,42 @@ pub fn read(paths: &[PathBuf], default_namespace: &str, strict: bool) -> Result<
             world.apply(Change::SecretAccess(namespace, SecretAccess::Listed));
         }
     }
-    Ok(Source { world, materials, origins, only: None, existing })
+    Ok(Source {
+        world,
+        materials,
+        origins,
+        is_cluster: false,
+        only: None,
+        existing,
+    })
 }
 
-fn known(
-    values: &BTreeMap<Name, KeyMaterial>,
-) -> BTreeMap<Name, crate::policy::key::ValueFacts> {
-    values.iter().map(|(key, value)| (key.clone(), value.facts())).collect()
+fn known(values: &BTreeMap<Name, KeyMaterial>) -> BTreeMap<Name, crate::policy::key::ValueFacts> {
+    values
+        .iter()
+        .map(|(key, value)| (key.clone(), value.facts()))
+        .collect()
 }
 
 /// Labels of every namespace that something is in or refers to. Namespaces are rarely written
 /// down, so that one without a manifest counts as there, without labels of its own.
 fn namespaces(manifests: &Manifests) -> BTreeMap<Name, Labels> {
     let of_name = |name: &NamespacedName| name.namespace.clone();
-    let named = manifests.workspaces.iter().map(|facts| of_name(&facts.object.name));
+    let named = manifests
+        .workspaces
+        .iter()
+        .map(|facts| of_name(&facts.object.name));
     let of_bindings = manifests.bindings.iter().flat_map(|facts| {
-        [Some(of_name(&facts.object.name)), facts.workspace.as_ref().map(of_name)]
+        [
+            Some(of_name(&facts.object.name)),
+            facts.workspace.as_ref().map(of_name),
+        ]
     });
     let of_keys = manifests.keys.iter().flat_map(|facts| {
-        [Some(of_name(&facts.object.name)), facts.workspace.as_ref().map(of_name)]
+        [
+            Some(of_name(&facts.object.name)),
+            facts.workspace.as_ref().map(of_name),
+        ]
     });
     let mut names: BTreeSet<Name> = named.chain(of_bindings.chain(of_keys).flatten()).collect();
     names.extend(manifests.secrets.keys().map(of_name));
