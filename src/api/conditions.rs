@@ -20,6 +20,19 @@ pub const PREVIOUS_KEY_RETIRABLE: &str = "PreviousKeyRetirable";
 /// Set only while it is true: this very object must be edited before anything can get better.
 pub const STALLED: &str = "Stalled";
 
+/// Every type above.
+pub const OURS: [&str; 9] = [
+    READY,
+    ACCEPTED,
+    RESOLVED_REFS,
+    PROGRAMMED,
+    ACTIVE,
+    ROTATION_DUE,
+    UNIQUE,
+    PREVIOUS_KEY_RETIRABLE,
+    STALLED,
+];
+
 /// Why a condition is as it is.
 pub mod reason {
     // Any condition.

@@ -1,14 +1,22 @@
 //! The three custom resources, as people write them and as the API server stores them.
 //! Decides nothing: what a field is worth is resolved in the domain.
 
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "the columns of a definition repeat their keys"
+)]
+
+pub mod admission;
 mod api_key_ref;
 pub mod conditions;
 pub mod convert;
+pub mod crd;
 mod finding;
 pub mod metadata;
 mod reference;
 mod role_binding;
 mod rotation;
+mod schema;
 mod state;
 mod subject;
 mod workspace;

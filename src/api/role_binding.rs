@@ -6,7 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{State, Subject, WorkspaceRef};
+use super::{State, Subject, WorkspaceRef, schema};
 
 /// Which catalogue a role is from.
 #[derive(
@@ -21,6 +21,11 @@ pub enum RoleKind {
 
 /// The role that a RoleBinding gives.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq, Hash)]
+#[x_kube(
+    validation = Rule::new("self.kind != 'ApplicationRole' || self.name.matches('^[-a-z0-9]+$')")
+        .message("an ApplicationRole's name is of a-z, 0-9 and '-': the built-in ones are viewer, user, power and admin")
+        .field_path(".name"),
+)]
 #[serde(rename_all = "camelCase")]
 pub struct RoleRef {
     /// ApplicationRole: a built-in role or one of the Workspace's roles. ConsoleRole: membership
@@ -28,6 +33,7 @@ pub struct RoleRef {
     pub kind: RoleKind,
     /// Name of the role. Built-in ApplicationRoles: viewer, user, power, admin. ConsoleRoles:
     /// Owner, Admin, Developer, Billing, LimitedDeveloper, ClaudeCodeUser, User.
+    #[schemars(schema_with = "schema::role_name")]
     pub name: String,
 }
 
@@ -40,7 +46,50 @@ pub struct RoleRef {
     plural = "rolebindings",
     namespaced,
     status = "RoleBindingStatus",
-    derive = "PartialEq"
+    derive = "PartialEq",
+    doc = "Gives subjects a role in a workspace. Grants add up, as in Kubernetes RBAC; kubectl calls it airb, because plain rolebindings are Kubernetes' own.",
+    shortname = "airb",
+    category = "anthropic",
+    selectable = ".spec.workspaceRef.name",
+    selectable = ".spec.workspaceRef.namespace",
+    printcolumn(
+        name = "Workspace",
+        type_ = "string",
+        json_path = ".spec.workspaceRef.name"
+    ),
+    printcolumn(name = "Role", type_ = "string", json_path = ".spec.roleRef.name"),
+    printcolumn(name = "Subjects", type_ = "integer", json_path = ".status.subjects"),
+    printcolumn(
+        name = "Active",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Active\")].status"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[x_kube(
+    validation = Rule::new("self.roleRef.kind != 'ConsoleRole' || self.subjects.all(s, s.kind == 'User' && !has(s.issuer))")
+        .message("a ConsoleRole is for people of the Anthropic Console: list only Users, by e-mail address and without issuer")
+        .field_path(".subjects"),
+    validation = Rule::new("self.roleRef.kind != 'ApplicationRole' || self.subjects.all(s, !(s.kind in ['User', 'Group']) || has(s.issuer))")
+        .message("a User or Group needs the issuer that vouches for it: set issuer to a name from the Workspace's authentication.issuers")
+        .field_path(".subjects"),
+    validation = Rule::new("!has(self.notBefore) || !has(self.expiresAt) || self.notBefore < self.expiresAt")
+        .message("expiresAt must be after notBefore, or the grant never holds: correct one of the two")
+        .field_path(".expiresAt"),
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RoleBindingSpec {
@@ -49,15 +98,19 @@ pub struct RoleBindingSpec {
     /// The role that is given.
     pub role_ref: RoleRef,
     /// Who gets it: 1 to 256 subjects, each once. Grants add up, as in Kubernetes RBAC.
+    #[schemars(schema_with = "schema::binding_subjects")]
     pub subjects: Vec<Subject>,
     /// First moment at which the grant holds. Unset = it holds from the start.
+    #[schemars(schema_with = "schema::point_in_time")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Time>,
     /// First moment at which the grant no longer holds. Unset = it does not end.
+    #[schemars(schema_with = "schema::point_in_time")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
     /// Enabled, or Disabled to suspend the grant without deleting it. Unset = Enabled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "State")]
     pub state: Option<State>,
 }
 

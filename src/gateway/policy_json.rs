@@ -139,6 +139,12 @@ pub fn parse(policy: &str, shards: &[&str]) -> Result<(ContentId, Policy), NotAP
     Ok((document.revision, policy))
 }
 
+/// The JSON schema of `policy.json`, for whoever reads it.
+#[cfg(feature = "operator")]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Document).to_value()
+}
+
 /// The shard a subject is in, of `count`, a power of two up to [`MAX_SHARDS`]: the first bits
 /// of the first byte of its id.
 pub fn shard_of(id: &SubjectId, count: usize) -> usize {

@@ -14,7 +14,7 @@ use crate::policy::finding::Kind;
 use crate::policy::grant::Grant;
 use crate::policy::key::{ApiKey, SecretKey, Shape, ValueFacts};
 use crate::policy::name::{Name, NamespacedName};
-use crate::policy::rotation::State;
+use crate::policy::rotation::{Origin, State};
 use crate::policy::selector::Labels;
 use crate::policy::workspace::Workspace;
 
@@ -83,15 +83,23 @@ pub struct StatusMark {
     pub conditions: Box<[Transition]>,
 }
 
-/// Since when a condition has its status.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// Since when a condition has its status. Small, because there are five for every binding.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Transition {
-    /// The condition's type.
-    pub kind: Name,
-    /// `True`, `False` or `Unknown`.
-    pub status: Name,
+    /// The condition's type, one of [`crate::api::conditions::OURS`].
+    pub kind: &'static str,
+    /// Its status.
+    pub is: Is,
     /// Since then.
     pub since: Timestamp,
+}
+
+/// A condition's status.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Is {
+    True,
+    False,
+    Unknown,
 }
 
 /// A Workspace.
@@ -137,6 +145,12 @@ pub struct KeyVersion {
     /// Anthropic's id of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<Name>,
+    /// When it was issued and who said so, as last known: its source may be gone by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<(Timestamp, Origin)>,
+    /// When Anthropic stops taking it, as last known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
 }
 
 /// What a Secret we wrote remembers about where its value came from, in its
@@ -297,6 +311,28 @@ pub enum WriteFailure {
     NotOurs,
     /// Anything else the API server said; never holds a value that was written.
     Refused(String),
+}
+
+// === impl Is ===
+
+impl Is {
+    /// As the API writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+
+    /// As the API writes it; what is none of the three tells nothing.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "True" => Self::True,
+            "False" => Self::False,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 // === impl OutputId ===

@@ -1,24 +1,24 @@
 //! Snapshot in, plan out: the one place where everything that should exist is derived from
 //! everything that is known. Must not do IO or read a clock.
 
-mod attached;
-mod claims;
 pub mod facts;
 mod findings;
 pub mod keys;
 pub mod output;
 pub mod outputs;
-mod references;
 mod status;
+#[cfg(test)]
+mod tests;
 pub mod world;
 pub mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use facts::{SecretLookup, Snapshot, WorkspaceFacts};
+use facts::{SecretFacts, SecretLookup, Snapshot, WorkspaceFacts};
 use keys::Settled;
 use output::Plan;
 
+use crate::api::conditions::reason;
 use crate::gateway::policy_json;
 use crate::policy::key::Shape;
 use crate::policy::name::{Name, NamespacedName};
@@ -206,24 +206,12 @@ fn resolved(snapshot: &Snapshot, workspace: &Workspace, settled: &[Option<Settle
 fn client_keys(snapshot: &Snapshot) -> BTreeMap<NamespacedName, ClientKeys> {
     let keys = snapshot.secrets.iter().map(|(name, lookup)| {
         let keys = match lookup {
-            SecretLookup::Present(secret) if !secret.is_client_key => ClientKeys::Unusable(
-                "lacks the label anthropic-rbac.io/client-key: \"true\"; add it if its keys are for the gateway",
-            ),
-            SecretLookup::Present(secret) => match &secret.values {
-                None => ClientKeys::Unusable("has not been read yet"),
-                Some(values) if values.is_empty() => ClientKeys::Unusable("holds no key; add one"),
-                Some(values) if values.values().any(|value| value.shape != Shape::ClientKey) => {
-                    ClientKeys::Unusable(
-                        "holds something that is no client key; want 32 to 256 visible ASCII characters that \
-                         start with neither sk-ant- nor ey",
-                    )
-                }
-                Some(values) => {
-                    ClientKeys::Known(values.values().map(|value| value.digest).collect::<BTreeSet<_>>())
-                }
-            },
-            SecretLookup::Absent => ClientKeys::Unusable("does not exist; create it"),
+            SecretLookup::Present(secret) => client_keys_of(secret),
+            SecretLookup::Absent => {
+                ClientKeys::Unusable(reason::CLIENT_KEY_NOT_FOUND, "does not exist; create it")
+            }
             SecretLookup::Denied => ClientKeys::Unusable(
+                reason::SECRET_ACCESS_DENIED,
                 "may not be read by the operator; bind the ClusterRole anthropic-rbac-secrets in its namespace",
             ),
             SecretLookup::Assumed => ClientKeys::Known(BTreeSet::from([assumed_client_key(name)])),
@@ -231,6 +219,27 @@ fn client_keys(snapshot: &Snapshot) -> BTreeMap<NamespacedName, ClientKeys> {
         (name.clone(), keys)
     });
     keys.collect()
+}
+
+fn client_keys_of(secret: &SecretFacts) -> ClientKeys {
+    if !secret.is_client_key {
+        return ClientKeys::Unusable(
+            reason::CLIENT_KEY_NOT_FOUND,
+            "lacks the label anthropic-rbac.io/client-key: \"true\"; add it if its keys are for the gateway",
+        );
+    }
+    let Some(values) = &secret.values else {
+        return ClientKeys::Unusable(reason::PENDING, "has not been read yet");
+    };
+    let all = values.values().all(|value| value.shape == Shape::ClientKey);
+    if values.is_empty() || !all {
+        return ClientKeys::Unusable(
+            reason::INVALID_CLIENT_KEY,
+            "holds something that is no client key, or nothing; want 32 to 256 visible ASCII characters that \
+             start with neither sk-ant- nor ey",
+        );
+    }
+    ClientKeys::Known(values.values().map(|value| value.digest).collect())
 }
 
 /// What stands for the one client key of a Secret that nobody has looked at.

@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 
 use kube::api::ObjectMeta;
 
-use super::fields::{rotation, secret_key, subjects, time, workspace_ref};
+use super::fields::{ClientKeysOf, rotation, secret_key, subjects, time, workspace_ref};
 use super::invalid;
 use crate::api::{
-    ApiKeyRefSpec, ApiKeyRefStatus, DeletionPolicy, KeyScope, KeySource, KeyState, KeyTarget,
-    NextKey, RotationState,
+    ApiKeyRefSpec, ApiKeyRefStatus, DeletionPolicy, IssuedAtOrigin, KeyScope, KeySource, KeyState,
+    KeyTarget, NextKey, RotationState,
 };
 use crate::plan::facts::{Invalid, KeyVersion};
 use crate::policy::digest::Fingerprint;
 use crate::policy::key::{ApiKey, DEFAULT_TARGET_KEY, Next, Scope, Target};
 use crate::policy::name::Name;
-use crate::policy::rotation::State;
+use crate::policy::rotation::{Origin, State};
 
 /// The key a spec asks for.
 pub fn convert(meta: &ObjectMeta, spec: &ApiKeyRefSpec) -> Result<ApiKey, Invalid> {
@@ -73,7 +73,12 @@ pub fn convert(meta: &ObjectMeta, spec: &ApiKeyRefSpec) -> Result<ApiKey, Invali
                 retain: *deletion_policy == Some(DeletionPolicy::Retain),
             },
         ),
-        used_by: subjects(meta, used_by.as_deref().unwrap_or_default(), "spec.usedBy")?,
+        used_by: subjects(
+            meta,
+            used_by.as_deref().unwrap_or_default(),
+            "spec.usedBy",
+            ClientKeysOf::OwnNamespace,
+        )?,
         issued_at: time(issued_at.as_ref()),
         expires_at: time(expires_at.as_ref()),
         rotation: rotation(wish.as_ref(), "spec.rotation")?,
@@ -93,6 +98,12 @@ pub fn versions(status: &ApiKeyRefStatus) -> Vec<KeyVersion> {
             first_seen: from.0,
             active_until: None,
             key_id: name(&status.key_id),
+            issued: status
+                .issued_at
+                .as_ref()
+                .zip(status.issued_at_origin)
+                .map(|(at, origin)| (at.0, origin.into())),
+            expires: time(status.expires_at.as_ref()),
         });
     let previous = status.previous.iter().filter_map(|version| {
         Some(KeyVersion {
@@ -100,9 +111,33 @@ pub fn versions(status: &ApiKeyRefStatus) -> Vec<KeyVersion> {
             first_seen: version.active_from.0,
             active_until: Some(version.active_until.0),
             key_id: name(&version.key_id),
+            issued: None,
+            expires: None,
         })
     });
     present.into_iter().chain(previous).collect()
+}
+
+impl From<IssuedAtOrigin> for Origin {
+    fn from(origin: IssuedAtOrigin) -> Self {
+        match origin {
+            IssuedAtOrigin::Annotation => Self::Annotation,
+            IssuedAtOrigin::Spec => Self::Spec,
+            IssuedAtOrigin::SecretCreation => Self::SecretCreation,
+            IssuedAtOrigin::FirstSeen => Self::FirstSeen,
+        }
+    }
+}
+
+impl From<Origin> for IssuedAtOrigin {
+    fn from(origin: Origin) -> Self {
+        match origin {
+            Origin::Annotation => Self::Annotation,
+            Origin::Spec => Self::Spec,
+            Origin::SecretCreation => Self::SecretCreation,
+            Origin::FirstSeen => Self::FirstSeen,
+        }
+    }
 }
 
 impl From<RotationState> for State {

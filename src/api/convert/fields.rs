@@ -77,15 +77,31 @@ pub fn secret_key(meta: &ObjectMeta, reference: &SecretKeyRef) -> SecretKey {
     }
 }
 
+/// Where a ClientKey's Secret may be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum ClientKeysOf {
+    /// In the object's own namespace: nobody reads another's credentials by naming them.
+    OwnNamespace,
+    /// Anywhere: blocking is all that is done with them.
+    AnyNamespace,
+}
+
 /// The subjects of a list.
 pub fn subjects(
     meta: &ObjectMeta,
     subjects: &[Subject],
     field: &str,
+    client_keys: ClientKeysOf,
 ) -> Result<Vec<SubjectRef>, Invalid> {
     let mut converted = Vec::with_capacity(subjects.len());
     for (i, named) in subjects.iter().enumerate() {
-        subject(meta, named, &format!("{field}[{i}]"), &mut converted)?;
+        let field = format!("{field}[{i}]");
+        let own = client_keys == ClientKeysOf::OwnNamespace && named.kind == SubjectKind::ClientKey;
+        if own && named.namespace.is_some() && named.namespace != meta.namespace {
+            let fix = "a ClientKey's Secret must be in the namespace of this object";
+            return Err(invalid(format!("{field}.namespace"), fix));
+        }
+        subject(meta, named, &field, &mut converted)?;
     }
     Ok(converted)
 }
@@ -135,9 +151,10 @@ fn subject(
             issuer: issuer()?,
             name: name()?,
         }),
-        (SubjectKind::ClientKey, None) => {
-            SubjectRef::ClientKeySecret(NamespacedName::new(namespace_or_own(meta, None), name()?))
-        }
+        (SubjectKind::ClientKey, None) => SubjectRef::ClientKeySecret(NamespacedName::new(
+            namespace_or_own(meta, namespace.as_deref()),
+            name()?,
+        )),
         (SubjectKind::ClientKey, Some(digests)) => {
             for digest in digests {
                 let digest = Digest::parse(digest).ok_or_else(|| {

@@ -2,7 +2,7 @@
 
 use kube::api::ObjectMeta;
 
-use super::fields::{subjects, time, workspace_ref};
+use super::fields::{ClientKeysOf, subjects, time, workspace_ref};
 use super::invalid;
 use crate::api::{RoleBindingSpec, RoleKind, RoleRef, State};
 use crate::plan::facts::Invalid;
@@ -37,7 +37,9 @@ pub fn convert(meta: &ObjectMeta, spec: &RoleBindingSpec) -> Result<Grant, Inval
         enabled: *state != Some(State::Disabled),
     };
     match kind {
-        RoleKind::ApplicationRole => grant.subjects = subjects(meta, named, "spec.subjects")?,
+        RoleKind::ApplicationRole => {
+            grant.subjects = subjects(meta, named, "spec.subjects", ClientKeysOf::OwnNamespace)?
+        }
         RoleKind::ConsoleRole => {
             grant.role = Role::Console(Name::from(&**role));
             for (i, subject) in named.iter().enumerate() {

@@ -4,10 +4,10 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 
-use crate::api::{ApiKeyRefStatus, RoleBindingStatus, WorkspaceStatus, conditions};
-use crate::plan::facts::{StatusMark, Transition};
+use crate::api::conditions::OURS;
+use crate::api::{ApiKeyRefStatus, RoleBindingStatus, WorkspaceStatus};
+use crate::plan::facts::{Is, StatusMark, Transition};
 use crate::policy::digest::Hex;
-use crate::policy::name::Name;
 
 /// A status with conditions.
 pub trait ReportsConditions: Clone + Serialize {
@@ -32,24 +32,11 @@ macro_rules! reports_conditions {
 
 reports_conditions!(WorkspaceStatus, RoleBindingStatus, ApiKeyRefStatus);
 
-/// The condition types we write. Others on our objects are somebody else's and do not count.
-const OURS: [&str; 9] = [
-    conditions::ACCEPTED,
-    conditions::ACTIVE,
-    conditions::PREVIOUS_KEY_RETIRABLE,
-    conditions::PROGRAMMED,
-    conditions::READY,
-    conditions::RESOLVED_REFS,
-    conditions::ROTATION_DUE,
-    conditions::STALLED,
-    conditions::UNIQUE,
-];
-
 /// Digest of everything in a status that is ours, whatever the order of its conditions.
 pub fn status_content<S: ReportsConditions>(status: &S) -> Hex<16> {
     let mut status = status.clone();
     let conditions = status.conditions_mut();
-    conditions.retain(|condition| OURS.contains(&&*condition.type_));
+    conditions.retain(|condition| ours(&condition.type_).is_some());
     conditions.sort_by(|a, b| a.type_.cmp(&b.type_));
     let text = serde_json::to_vec(&status).expect("statuses are plain data with text keys");
     Hex::of(&text)
@@ -57,18 +44,20 @@ pub fn status_content<S: ReportsConditions>(status: &S) -> Hex<16> {
 
 /// What is remembered of a stored status.
 pub fn mark<S: ReportsConditions>(status: &S) -> StatusMark {
-    let ours = status
-        .conditions()
-        .iter()
-        .filter(|condition| OURS.contains(&&*condition.type_));
+    let transitions = status.conditions().iter().filter_map(|condition| {
+        Some(Transition {
+            kind: ours(&condition.type_)?,
+            is: Is::parse(&condition.status),
+            since: condition.last_transition_time.0,
+        })
+    });
     StatusMark {
         content: Some(status_content(status)),
-        conditions: ours
-            .map(|condition| Transition {
-                kind: Name::from(&*condition.type_),
-                status: Name::from(&*condition.status),
-                since: condition.last_transition_time.0,
-            })
-            .collect(),
+        conditions: transitions.collect(),
     }
+}
+
+/// The condition type, if it is one that we write. Others are somebody else's and do not count.
+fn ours(kind: &str) -> Option<&'static str> {
+    OURS.into_iter().find(|ours| *ours == kind)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use kube::api::ObjectMeta;
 
-use super::fields::{limit, models, namespace_or_own, rotation, subjects};
+use super::fields::{ClientKeysOf, limit, models, namespace_or_own, rotation, subjects};
 use super::invalid;
 use crate::api::{
     ApiAccess, Authentication, Gateway as GatewayField, GatewayType, Issuer as IssuerField,
@@ -81,7 +81,12 @@ pub fn convert(meta: &ObjectMeta, spec: &WorkspaceSpec) -> Result<Workspace, Inv
         allowed_namespaces: allowed
             .map(|(i, entry)| allowed_entry(i, entry))
             .collect::<Result<_, _>>()?,
-        blocked: subjects(meta, blocked, "spec.blockedSubjects")?,
+        blocked: subjects(
+            meta,
+            blocked,
+            "spec.blockedSubjects",
+            ClientKeysOf::AnyNamespace,
+        )?,
         issuers: issuers
             .enumerate()
             .map(|(i, issuer)| convert_issuer(i, issuer))

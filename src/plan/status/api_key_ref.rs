@@ -1,15 +1,15 @@
 //! What an ApiKeyRef says of itself, and what it announces. Never a key's value.
 //! Must not decide.
 
-use super::{Conditions, Is, MOST_LISTED, failure, time, update};
+use super::{Conditions, MOST_LISTED, failure, time, update};
 use crate::api::conditions::{self, reason};
-use crate::api::{ApiKeyRefStatus, FindingStatus, IssuedAtOrigin, PreviousVersion};
-use crate::plan::facts::{KeyRefFacts, KeyVersion, OutputId, Snapshot};
+use crate::api::{ApiKeyRefStatus, FindingStatus, PreviousVersion};
+use crate::plan::facts::{Is, KeyRefFacts, KeyVersion, OutputId, Snapshot};
 use crate::plan::keys::{Settled, Trouble, Value};
 use crate::plan::output::{Announcement, Status, StatusUpdate};
 use crate::policy::finding::{Finding, Kind};
 use crate::policy::resolve::KeyOutcome;
-use crate::policy::rotation::{Origin, State};
+use crate::policy::rotation::State;
 
 /// Previous versions a status shows.
 const PREVIOUS_SHOWN: usize = 5;
@@ -160,12 +160,7 @@ fn versions(status: &mut ApiKeyRefStatus, settled: &Settled) {
             .map(str::to_owned)
             .or(status.key_id.take());
         status.issued_at = time(dates.issued.map(|(at, _)| at));
-        status.issued_at_origin = dates.issued.map(|(_, origin)| match origin {
-            Origin::Annotation => IssuedAtOrigin::Annotation,
-            Origin::Spec => IssuedAtOrigin::Spec,
-            Origin::SecretCreation => IssuedAtOrigin::SecretCreation,
-            Origin::FirstSeen => IssuedAtOrigin::FirstSeen,
-        });
+        status.issued_at_origin = dates.issued.map(|(_, origin)| origin.into());
         status.expires_at = time(dates.expires);
         status.due_at = time(dates.clock.due_at);
         status.next_transition = time(dates.clock.next_transition);
@@ -242,6 +237,10 @@ fn programmed(
         (Is::False, reason, message)
     } else {
         match &settled.value {
+            Value::Use(_) if id.is_none() => {
+                let message = "It has no target; the policy names it for its users.";
+                (Is::True, reason::PROGRAMMED, message.to_owned())
+            }
             Value::Use(_) => (
                 Is::True,
                 reason::PROGRAMMED,

@@ -9,7 +9,7 @@ pub mod workspace;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::facts::{Observed, OutputId, Snapshot, StatusMark, WriteFailure};
+use super::facts::{Is, Observed, OutputId, Snapshot, StatusMark, WriteFailure};
 use super::keys::whole_second;
 use super::output::{Status, StatusUpdate};
 use crate::api::conditions::{self, reason};
@@ -24,14 +24,6 @@ pub struct Conditions<'a> {
     generation: Option<i64>,
     now: Timestamp,
     list: Vec<Condition>,
-}
-
-/// `True`, `False` or `Unknown`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Is {
-    True,
-    False,
-    Unknown,
 }
 
 // === impl Conditions ===
@@ -49,22 +41,17 @@ impl<'a> Conditions<'a> {
 
     /// Adds one; its time is kept while its status is.
     pub fn set(&mut self, kind: &str, is: Is, reason: &str, message: impl Into<String>) {
-        let status = match is {
-            Is::True => "True",
-            Is::False => "False",
-            Is::Unknown => "Unknown",
-        };
         let before = self
             .mark
             .conditions
             .iter()
-            .find(|before| *before.kind == *kind);
+            .find(|before| before.kind == kind);
         let since = before
-            .filter(|before| *before.status == *status)
+            .filter(|before| before.is == is)
             .map(|before| before.since);
         self.list.push(Condition {
             type_: kind.to_owned(),
-            status: status.to_owned(),
+            status: is.name().to_owned(),
             reason: reason.to_owned(),
             message: message.into(),
             observed_generation: self.generation,

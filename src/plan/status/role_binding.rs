@@ -1,10 +1,10 @@
 //! What a RoleBinding says of itself. No effective limits: one edit of a Workspace must not
 //! rewrite 50,000 statuses. Must not decide.
 
-use super::{Conditions, Is, MOST_LISTED, count, time, update};
+use super::{Conditions, MOST_LISTED, count, time, update};
 use crate::api::conditions::{self, reason};
 use crate::api::{RoleBindingStatus, SubjectProblem};
-use crate::plan::facts::{BindingFacts, Snapshot};
+use crate::plan::facts::{BindingFacts, Is, Snapshot};
 use crate::plan::output::{Status, StatusUpdate};
 use crate::policy::grant::Phase;
 use crate::policy::resolve::GrantOutcome;

@@ -1,14 +1,14 @@
 //! What a Workspace says of itself, for everything attached to it. Must not decide.
 
 use super::api_key_ref::shown;
-use super::{Conditions, Is, MOST_LISTED, count, failure, time, update};
+use super::{Conditions, MOST_LISTED, count, failure, time, update};
 use crate::api::conditions::{self, reason};
 use crate::api::{
     ApiAccess, EffectiveRole, EffectiveRotation, EffectiveWorkspace, FindingTotals, OnOverdue,
     OutputStatus, WorkspaceCounts, WorkspaceStatus,
 };
 use crate::gateway::policy_json::Rendered;
-use crate::plan::facts::{OutputKind, Snapshot, WorkspaceFacts};
+use crate::plan::facts::{Is, OutputKind, Snapshot, WorkspaceFacts};
 use crate::plan::keys::Settled;
 use crate::plan::output::{Output, Plan, Status, StatusUpdate};
 use crate::policy::finding::Severity;

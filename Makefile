@@ -1,0 +1,97 @@
+# The one door: what people type is what CI runs. `make` alone lists the targets.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# CI must build exactly what is committed; at a desk a changed Cargo.toml may refresh the lock.
+CARGO_ARGS := $(if $(CI),--locked)
+PHASE := scripts/phase.sh
+
+# Every test target is offline unless it is named here: a new one is never forgotten.
+CLUSTER_TESTS := cluster
+ALL_TESTS := $(sort $(basename $(notdir $(wildcard tests/*.rs))) $(notdir $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs))))
+OFFLINE_TESTS := $(filter-out $(CLUSTER_TESTS),$(ALL_TESTS))
+
+# What `make gen` writes.
+GENERATED := crds docs/reference
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## the release binary, target/release/anthropic-rbac
+	cargo build $(CARGO_ARGS) --release
+
+.PHONY: demo
+demo: ## the seed organisation on a local API server, operator running; cleans up after itself
+	@scripts/demo.sh
+
+.PHONY: kind-demo
+kind-demo: ## the same on a throwaway kind cluster, operator in a Deployment (needs Docker and kind)
+	@scripts/kind-demo.sh
+
+.PHONY: control-plane
+control-plane: ## build etcd, kube-apiserver, kube-controller-manager and kubectl (once, about 7 min)
+	@tests/controlplane/build.sh
+
+.PHONY: test
+test: ## everything CI runs, cheapest first
+	@$(PHASE) "unit and offline tests" $(MAKE) test-quick
+	@$(PHASE) "wall around the core" $(MAKE) wall
+	@$(PHASE) "lint" $(MAKE) lint
+	@$(PHASE) "generated files" $(MAKE) gen-check
+	@$(PHASE) "control plane" $(MAKE) control-plane
+	@$(PHASE) "manifests and documents" $(MAKE) check-files
+	@$(PHASE) "cluster tests" $(MAKE) test-cluster
+	@$(PHASE) "demo" $(MAKE) demo
+
+.PHONY: test-quick
+test-quick: ## formatting, unit and offline tests; seconds when warm
+	cargo fmt --check
+	cargo test $(CARGO_ARGS) --lib --bins $(addprefix --test ,$(OFFLINE_TESTS))
+	cargo test $(CARGO_ARGS) --doc
+
+.PHONY: test-cluster
+test-cluster: ## tests on a real API server: KUBECONFIG's, else KUBEBUILDER_ASSETS', else the built one
+	cargo test $(CARGO_ARGS) $(addprefix --test ,$(CLUSTER_TESTS))
+
+.PHONY: lint
+lint: ## rustfmt and clippy, warnings denied, with and without the operator feature
+	cargo fmt --check
+	cargo clippy $(CARGO_ARGS) --all-targets -- -D warnings
+	cargo clippy $(CARGO_ARGS) --lib --no-default-features -- -D warnings
+
+.PHONY: wall
+wall: ## the core compiles alone and pulls in nothing of Kubernetes, clocks or IO
+	@scripts/wall.sh $(CARGO_ARGS)
+
+.PHONY: gen
+gen: ## write the generated files: the CRDs
+	rm -f crds/*.yaml
+	cargo run $(CARGO_ARGS) --quiet -- crds --out crds
+
+.PHONY: gen-check
+gen-check: gen ## fail if `make gen` changes or adds anything
+	@left=$$(git status --porcelain --untracked-files=all -- $(GENERATED)); \
+	if [[ -n $$left ]]; then \
+	  echo "generated files differ from what is committed; run 'make gen' and commit:" >&2; \
+	  echo "$$left" >&2; git --no-pager diff --stat -- $(GENERATED) >&2; exit 1; \
+	fi
+
+.PHONY: check-files
+check-files: ## kustomize builds, RBAC, Dockerfile, document links
+	@scripts/check-deploy.sh
+	@scripts/check-dockerfile.sh
+	@scripts/check-docs.sh
+
+.PHONY: deny
+deny: ## licences, advisories and sources of dependencies (needs cargo-deny; fetches the advisory list)
+	@command -v cargo-deny >/dev/null || { echo "cargo-deny is not installed: cargo install --locked cargo-deny" >&2; exit 1; }
+	cargo deny check
+
+.PHONY: clean
+clean: ## remove what was built and rendered
+	cargo clean
+	rm -rf out

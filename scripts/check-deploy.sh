@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Checks deploy/, crds/ and examples/ on a throwaway API server: everything builds with kustomize, is
+# accepted strictly, the operator's pod passes the restricted Pod Security level, and its ServiceAccount
+# may do exactly what it should. Runs no operator: tests/cluster does that.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/control-plane.bash
+
+kubectl=$(tests/controlplane/build.sh </dev/null | tail -n1)/kubectl
+work=$(mktemp -d)
+overlay=$(mktemp -d ./.check-deploy.XXXXXX) # kustomize takes folders by relative path only
+clean_up() {
+  stop_control_plane
+  rm -rf "$work" "$overlay"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+k() { "$kubectl" "$@"; }
+die() { printf 'check-deploy: %s\n' "$*" >&2; exit 1; }
+count() { grep -c "$@" || true; }
+
+# --- what the files say -------------------------------------------------------------
+for file in deploy/base/*role*.yaml deploy/base/leader-election.yaml; do
+  bare=$(awk '/^- apiGroups:/ && previous !~ /^#/ {print FILENAME ":" FNR} {previous = $0}' "$file")
+  [[ -z $bare ]] || die "a rule without a comment that says why: $bare"
+  if grep -nE "\[.*['\"]?\*['\"]?.*\]" "$file"; then die "$file: a rule grants everything of a sort"; fi
+done
+
+k kustomize deploy/base >"$work/base.yaml"
+k kustomize deploy/overlays/cluster-wide-secrets >"$work/cluster-wide.yaml"
+cat >"$overlay/kustomization.yaml" <<'Y'
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [../deploy/base]
+components: [../deploy/components/secret-namespaces]
+Y
+k kustomize "$overlay" >"$work/namespaces.yaml"
+k kustomize examples/seed >"$work/seed.yaml"
+
+bound='^  name: anthropic-rbac-secrets$'
+[[ $(count "$bound" <"$work/base.yaml") == 1 ]] || die "the base must define anthropic-rbac-secrets and bind it nowhere"
+[[ $(count "$bound" <"$work/cluster-wide.yaml") == 3 ]] || die "cluster-wide-secrets must bind it once"
+grep -q -- '--secrets=cluster' "$work/cluster-wide.yaml" || die "cluster-wide-secrets must pass --secrets=cluster"
+[[ $(count "$bound" <"$work/namespaces.yaml") == 3 ]] || die "secret-namespaces must bind it once per listed namespace"
+
+# A new example that the Kustomization forgets would reach kubectl apply -f but not -k.
+for file in examples/seed/*.yaml; do
+  grep -qx -- "- ${file##*/}" examples/seed/Kustomization || die "examples/seed/Kustomization does not list ${file##*/}"
+done
+for file in crds/*.yaml; do
+  grep -qx -- "- ${file##*/}" crds/Kustomization || die "crds/Kustomization does not list ${file##*/}"
+done
+echo "kustomize: base, cluster-wide-secrets, secret-namespaces, examples/seed"
+
+# --- what an API server says --------------------------------------------------------
+start_control_plane "$work/control-plane"
+strictly() { k apply --validate=strict "$@" >"$work/applied" || die "not accepted: kubectl apply $*"; }
+
+strictly --server-side -f "$work/base.yaml"
+k wait --for=condition=Established crd --all --timeout=30s >/dev/null
+strictly -f examples/seed
+strictly -f examples/seed
+# The API server turns a Secret's stringData into data, so kubectl calls Secrets configured every time.
+[[ $(count -vE '^secret/|unchanged$' <"$work/applied") == 0 ]] || die "applied twice, the seed changes: $(cat "$work/applied")"
+strictly -f examples/quickstart
+strictly --server-side -f "$work/cluster-wide.yaml"
+k delete clusterrolebinding anthropic-rbac-secrets >/dev/null
+strictly --server-side -f "$work/namespaces.yaml"
+echo "API server: accepts everything strictly"
+
+# The pod as the Deployment would make it: the namespace enforces the restricted level.
+{
+  printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: probe, namespace: anthropic-rbac-system}\nspec: '
+  k get deployment anthropic-rbac --namespace anthropic-rbac-system -o jsonpath='{.spec.template.spec}'
+} | k create --dry-run=server -f - >/dev/null || die "the operator's pod does not pass the restricted Pod Security level"
+echo "Pod Security: restricted"
+
+# --- what the operator may do -------------------------------------------------------
+account=system:serviceaccount:anthropic-rbac-system:anthropic-rbac
+may() { # yes|no NAMESPACE VERB RESOURCE…
+  local expected=$1 namespace=$2 answer
+  shift 2
+  answer=$(k auth can-i "$@" --namespace "$namespace" --as "$account" 2>/dev/null || true)
+  [[ $answer == "$expected" ]] || die "may the operator '$*' in $namespace? expected $expected, is $answer"
+}
+for kind in workspaces rolebindings apikeyrefs; do
+  for verb in get list watch; do may yes default "$verb" "$kind.anthropic-rbac.io"; done
+  for verb in create update patch delete; do may no default "$verb" "$kind.anthropic-rbac.io"; done
+  may yes default patch "$kind.anthropic-rbac.io" --subresource=status
+done
+for verb in get list watch create patch delete; do
+  may yes default "$verb" configmaps
+  may no default "$verb" secrets
+  may yes claude "$verb" secrets # by the component
+done
+may no claude update secrets
+may no claude deletecollection secrets
+may yes default create events.events.k8s.io
+may yes default list namespaces
+may no default delete namespaces
+may yes anthropic-rbac-system create leases.coordination.k8s.io
+may yes anthropic-rbac-system patch leases.coordination.k8s.io/anthropic-rbac
+may no anthropic-rbac-system patch leases.coordination.k8s.io/another
+may no default create leases.coordination.k8s.io
+may no default create serviceaccounts --subresource=token
+may no default escalate clusterroles.rbac.authorization.k8s.io
+echo "RBAC: exactly what deploy/base says"

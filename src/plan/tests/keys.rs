@@ -1,0 +1,406 @@
+//! What becomes of keys: mapped, kept, taken away, and when they are due.
+
+use serde_json::{Value, json};
+
+use super::stage::{
+    KEY_A, KEY_B, Stage, condition, content_of, denied, key, namespace, secret, workspace,
+};
+use crate::plan::output::{Content, Plan, Status};
+use crate::plan::world::Change;
+use crate::policy::digest::Digest;
+use crate::policy::name::NamespacedName;
+
+fn mapped() -> Stage {
+    let mut stage = Stage::with(&[
+        workspace(json!({})),
+        secret("claude/source", KEY_A),
+        key("claude/search", json!({})),
+    ]);
+    stage.carry_out();
+    stage
+}
+
+fn is_key(plan: &Plan, value: &str) -> bool {
+    let want = Digest::of(value.as_bytes());
+    matches!(content_of(plan, "target"), Some(Content::Key(handle)) if handle.digest == want)
+}
+
+fn ready(plan: &Plan) -> (String, String) {
+    condition(plan, "Ready", "claude/search")
+}
+
+fn status_of(plan: &Plan) -> Value {
+    let update = plan
+        .statuses
+        .iter()
+        .find(|update| *update.name.name == *"search")
+        .expect("a status");
+    match &update.status {
+        Status::ApiKeyRef(status) => serde_json::to_value(status).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_key_is_mapped_and_shown_by_fingerprint_only() {
+    let stage = mapped();
+    let plan = stage.plan();
+    assert!(is_key(&plan, KEY_A));
+    let status = status_of(&plan);
+    assert_eq!(
+        status["fingerprint"],
+        Digest::of(KEY_A.as_bytes()).fingerprint().to_string()
+    );
+    assert_eq!(
+        (&status["issuedAtOrigin"], &status["dueAt"]),
+        (&json!("Spec"), &json!("2026-12-30T00:00:00Z"))
+    );
+    assert_eq!(ready(&plan), ("True".into(), "Ready".into()));
+    assert!(!format!("{plan:?}").contains(KEY_A));
+}
+
+#[test]
+fn the_last_good_stays_while_the_source_is_missing_or_malformed() {
+    let mut stage = mapped();
+    stage.remove(Change::SecretGone(NamespacedName::new("claude", "source")));
+    let plan = stage.plan();
+    assert_eq!(content_of(&plan, "target"), Some(&Content::Kept));
+    assert_eq!(ready(&plan), ("False".into(), "SourceNotFound".into()));
+    assert_eq!(condition(&plan, "Programmed", "claude/search").0, "True");
+    assert_eq!(
+        status_of(&plan)["dueAt"],
+        "2026-12-30T00:00:00Z",
+        "its clock goes on"
+    );
+    assert_eq!(stage.writes(), [], "nothing is written over it");
+
+    for (value, reason) in [
+        ("sk-ant-admin01-x", "InvalidKey"),
+        ("two words", "InvalidKey"),
+        ("", "InvalidKey"),
+    ] {
+        stage.apply(&secret("claude/source", value));
+        assert_eq!(
+            content_of(&stage.plan(), "target"),
+            Some(&Content::Kept),
+            "{value:?}"
+        );
+        assert_eq!(ready(&stage.plan()).1, reason);
+    }
+    stage.apply(&json!({"kind": "Secret", "metadata": {"namespace": "claude", "name": "source"}, "stringData": {"other": KEY_A}}));
+    assert_eq!(ready(&stage.plan()).1, "SourceKeyMissing");
+    stage.remove(denied("claude"));
+    assert_eq!(ready(&stage.plan()).1, "SecretAccessDenied");
+}
+
+#[test]
+fn a_key_is_taken_away_when_that_is_asked_for_or_a_permission_ends() {
+    let revoked = key("claude/search", json!({"state": "Revoked"}));
+    let fingerprint = Digest::of(KEY_A.as_bytes()).fingerprint().to_string();
+    let version = key(
+        "claude/search",
+        json!({"revokedFingerprints": [fingerprint]}),
+    );
+    let moved = json!({"source": {"secretKeyRef": {"name": "elsewhere", "key": "api-key"}}});
+    let moved = key("claude/search", moved);
+    let disabled = workspace(json!({"state": "Disabled"}));
+    for (change, reason, is_ready) in [
+        (revoked, "Revoked", "True"),
+        (version, "Revoked", "True"),
+        (disabled, "WorkspaceDisabled", "True"),
+        (moved, "SourceNotFound", "False"),
+    ] {
+        let mut stage = mapped();
+        stage.apply(&change);
+        let plan = stage.plan();
+        assert_eq!(
+            content_of(&plan, "target"),
+            Some(&Content::Emptied),
+            "{change}"
+        );
+        assert_eq!(ready(&plan), (is_ready.into(), reason.into()), "{change}");
+        assert!(status_of(&plan).get("fingerprint").is_none());
+        stage.carry_out();
+        assert_eq!(stage.writes(), [], "once is enough");
+    }
+}
+
+#[test]
+fn nothing_is_written_where_there_is_nothing_to_take_away() {
+    let stage = Stage::with(&[
+        workspace(json!({})),
+        secret("claude/source", KEY_A),
+        key("claude/search", json!({"state": "Revoked"})),
+    ]);
+    assert_eq!(content_of(&stage.plan(), "target"), None);
+}
+
+#[test]
+fn a_workspace_that_went_and_came_back_leaves_the_target_alone() {
+    let mut stage = mapped();
+    stage.remove(Change::WorkspaceGone(NamespacedName::new(
+        "claude",
+        "production",
+    )));
+    let plan = stage.plan();
+    assert_eq!(content_of(&plan, "target"), Some(&Content::Kept));
+    assert_eq!(ready(&plan).1, "WorkspaceNotFound");
+    let secrets = |stage: &Stage| {
+        stage
+            .writes()
+            .iter()
+            .filter(|w| w.id().kind.name() == "Secret")
+            .count()
+    };
+    assert_eq!(secrets(&stage), 0);
+    stage.apply(&workspace(json!({})));
+    assert_eq!(secrets(&stage), 0);
+}
+
+#[test]
+fn from_another_namespace_a_key_needs_every_side_to_agree() {
+    let source =
+        json!({"secretKeyRef": {"name": "source", "key": "api-key", "namespace": "claude"}});
+    let admitted =
+        workspace(json!({"allowedNamespaces": [{"names": ["search"], "apiKeyRefs": "Allow"}]}));
+    let mut lent = secret("claude/source", KEY_A);
+    lent["metadata"]["annotations"] = json!({"anthropic-rbac.io/allow-namespaces": "search"});
+    let attach = |workspace: &Value, secret: &Value| {
+        let key = key("search/search", json!({"source": source}));
+        let mut stage = Stage::with(&[
+            workspace.clone(),
+            secret.clone(),
+            key,
+            namespace("search", json!({})),
+        ]);
+        stage.carry_out();
+        stage
+    };
+    let reason = |stage: &Stage| condition(&stage.plan(), "Ready", "search/search").1;
+    let mut stage = attach(&admitted, &lent);
+    assert!(is_key(&stage.plan(), KEY_A) && reason(&stage) == "Ready");
+    assert_eq!(
+        reason(&attach(&workspace(json!({})), &lent)),
+        "RefNotPermitted"
+    );
+    assert_eq!(
+        reason(&attach(&admitted, &secret("claude/source", KEY_A))),
+        "RefNotPermitted"
+    );
+
+    stage.apply(&secret("claude/source", KEY_A));
+    assert_eq!(
+        content_of(&stage.plan(), "target"),
+        Some(&Content::Emptied),
+        "the grant was withdrawn"
+    );
+    stage.apply(&lent);
+    stage.remove(Change::SecretGone(NamespacedName::new("claude", "source")));
+    assert_eq!(
+        content_of(&stage.plan(), "target"),
+        Some(&Content::Emptied),
+        "so it is when it is gone"
+    );
+}
+
+#[test]
+fn a_secret_that_is_not_ours_is_never_adopted() {
+    let mut stage = Stage::with(&[
+        workspace(json!({})),
+        secret("claude/source", KEY_A),
+        secret("claude/target", KEY_B),
+        key("claude/search", json!({})),
+    ]);
+    assert_eq!(content_of(&stage.plan(), "target"), None);
+    assert_eq!(ready(&stage.plan()), ("False".into(), "NotOurs".into()));
+    stage.remove(Change::SecretGone(NamespacedName::new("claude", "target")));
+    assert!(is_key(&stage.plan(), KEY_A));
+}
+
+#[test]
+fn of_two_that_want_one_target_the_first_keeps_it_until_it_goes() {
+    let mut stage = mapped();
+    let mut newcomer = key(
+        "claude/newcomer",
+        json!({"source": {"secretKeyRef": {"name": "b", "key": "api-key"}}}),
+    );
+    newcomer["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
+    stage.apply(&secret("claude/b", KEY_B));
+    stage.apply(&newcomer);
+    let plan = stage.plan();
+    assert!(
+        is_key(&plan, KEY_A),
+        "who is there stays, though the other is older"
+    );
+    assert_eq!(
+        condition(&plan, "Ready", "claude/newcomer").1,
+        "TargetConflict"
+    );
+    stage.remove(Change::KeyRefGone(NamespacedName::new("claude", "search")));
+    assert!(is_key(&stage.plan(), KEY_B));
+}
+
+#[test]
+fn one_key_in_two_services_works_and_says_so() {
+    let mut stage = mapped();
+    stage.apply(&secret("claude/copy", KEY_A));
+    let twin = json!({"service": "prod-auth", "source": {"secretKeyRef": {"name": "copy", "key": "api-key"}}, "target": {"secretName": "other"}});
+    stage.apply(&key("claude/auth", twin));
+    let plan = stage.plan();
+    for object in ["claude/search", "claude/auth"] {
+        assert_eq!(
+            condition(&plan, "Unique", object),
+            ("False".into(), "SharedKey".into())
+        );
+        assert_eq!(condition(&plan, "Ready", object).0, "True");
+    }
+}
+
+#[test]
+fn one_key_in_two_workspaces_stays_where_it_is_in_use() {
+    let mut stage = mapped();
+    let status = status_of(&stage.plan());
+    let mut used = key("claude/search", json!({}));
+    used["status"] = status;
+    stage.apply(&used);
+    stage.apply(&super::stage::object(
+        "Workspace",
+        "claude/staging",
+        json!({}),
+    ));
+    let mut newcomer = key(
+        "claude/newcomer",
+        json!({"target": {"secretName": "other"}, "workspaceRef": {"name": "staging"}}),
+    );
+    newcomer["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let affected = stage.apply(&newcomer);
+    assert_eq!(affected.len(), 2, "both workspaces have something to say");
+    let plan = stage.plan_of("claude/staging");
+    assert_eq!(
+        condition(&plan, "Ready", "claude/newcomer").1,
+        "KeyInAnotherWorkspace"
+    );
+    assert_eq!(content_of(&plan, "other"), None);
+    let plan = stage.plan();
+    let unchanged = plan
+        .statuses
+        .iter()
+        .all(|update| *update.name.name != *"search");
+    assert!(
+        unchanged && is_key(&plan, KEY_A),
+        "nothing changes for who is there"
+    );
+}
+
+#[test]
+fn a_renamed_target_takes_the_old_one_away() {
+    let mut stage = mapped();
+    stage.apply(&key(
+        "claude/search",
+        json!({"target": {"secretName": "renamed"}}),
+    ));
+    let plan = stage.carry_out();
+    assert_eq!(plan.stale.len(), 1);
+    assert!(content_of(&plan, "renamed").is_some());
+    assert_eq!(stage.writes(), []);
+}
+
+#[test]
+fn a_new_value_becomes_the_version_in_use_and_the_old_one_is_remembered() {
+    let mut stage = mapped();
+    stage
+        .at("2026-12-01T00:00:00Z")
+        .apply(&secret("claude/source", KEY_B));
+    let plan = stage.carry_out();
+    let status = status_of(&plan);
+    assert_eq!(
+        status["fingerprint"],
+        Digest::of(KEY_B.as_bytes()).fingerprint().to_string()
+    );
+    assert_eq!(
+        status["previous"][0]["fingerprint"],
+        Digest::of(KEY_A.as_bytes()).fingerprint().to_string()
+    );
+    assert_eq!(status["previous"][0]["activeUntil"], "2026-12-01T00:00:00Z");
+    assert_eq!(
+        (&status["issuedAtOrigin"], &status["issuedAt"]),
+        (&json!("FirstSeen"), &json!("2026-12-01T00:00:00Z"))
+    );
+    // A comes back: it is as old as it was.
+    stage
+        .at("2026-12-05T00:00:00Z")
+        .apply(&secret("claude/source", KEY_A));
+    let status = status_of(&stage.carry_out());
+    assert_eq!(
+        (&status["issuedAt"], &status["dueAt"]),
+        (
+            &json!("2026-10-01T00:00:00Z"),
+            &json!("2026-12-30T00:00:00Z")
+        )
+    );
+}
+
+#[test]
+fn an_overdue_key_is_flagged_once_and_goes_on_working() {
+    let mut stage = mapped();
+    stage.at("2026-12-29T23:59:59Z");
+    assert_eq!(
+        condition(&stage.plan(), "RotationDue", "claude/search"),
+        ("False".into(), "DueSoon".into())
+    );
+    assert_eq!(
+        stage.plan().wake_at.unwrap().to_string(),
+        "2026-12-30T00:00:00Z"
+    );
+    stage.at("2026-12-30T00:00:00Z");
+    let plan = stage.plan();
+    assert_eq!(
+        condition(&plan, "RotationDue", "claude/search"),
+        ("True".into(), "Overdue".into())
+    );
+    assert_eq!(ready(&plan).0, "True");
+    assert!(is_key(&plan, KEY_A));
+    let events: Vec<_> = plan.events.iter().map(|event| event.reason).collect();
+    assert_eq!(events, ["RotationOverdue"]);
+    let mut told = key("claude/search", json!({}));
+    told["status"] = status_of(&plan);
+    stage.apply(&told);
+    assert_eq!(
+        (stage.plan().events.len(), stage.plan().statuses.len()),
+        (0, 1),
+        "only the workspace's is left"
+    );
+}
+
+#[test]
+fn an_overdue_key_is_taken_away_where_that_is_asked_for() {
+    let mut stage = mapped();
+    stage.apply(&key(
+        "claude/search",
+        json!({"rotation": {"onOverdue": "Suspend"}}),
+    ));
+    assert!(is_key(&stage.plan(), KEY_A), "not before it is overdue");
+    stage.at("2026-12-30T00:00:00Z");
+    let plan = stage.plan();
+    assert_eq!(content_of(&plan, "target"), Some(&Content::Emptied));
+    assert_eq!(ready(&plan), ("False".into(), "Suspended".into()));
+    stage.apply(&secret("claude/source", KEY_B));
+    assert!(is_key(&stage.plan(), KEY_B));
+}
+
+#[test]
+fn a_staged_successor_takes_over_when_it_is_there_and_its_time_has_come() {
+    let mut stage = mapped();
+    let next = json!({"next": {"secretKeyRef": {"name": "successor", "key": "api-key"}, "activateAt": "2026-12-01T00:00:00Z"}});
+    stage.apply(&key("claude/search", next));
+    stage.apply(&secret("claude/successor", KEY_B));
+    assert!(is_key(&stage.plan(), KEY_A));
+    assert_eq!(
+        stage.plan().wake_at.unwrap().to_string(),
+        "2026-12-01T00:00:00Z"
+    );
+    stage.at("2026-12-01T00:00:00Z");
+    assert!(is_key(&stage.plan(), KEY_B));
+    stage.apply(&secret("claude/successor", "not a key"));
+    assert!(is_key(&stage.plan(), KEY_A), "only a good one takes over");
+}

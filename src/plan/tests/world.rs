@@ -1,0 +1,109 @@
+//! Whom a change affects, and who waits for what.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::stage::{KEY_A, Stage, binding, key, object, secret, service, workspace};
+use crate::plan::world::{Affected, Change, SecretAccess, Unseen, World};
+use crate::policy::catalogue::Catalogue;
+use crate::policy::name::NamespacedName;
+
+fn names(affected: &Affected) -> Vec<String> {
+    affected.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn moving_a_binding_affects_where_it_was_and_where_it_is() {
+    let mut stage = Stage::with(&[workspace(json!({}))]);
+    let before = binding("claude/b", "user", service("claude", "search"));
+    assert_eq!(names(&stage.apply(&before)), ["claude/production"]);
+    let mut after = before;
+    after["spec"]["workspaceRef"]["name"] = json!("staging");
+    assert_eq!(
+        names(&stage.apply(&after)),
+        ["claude/production", "claude/staging"]
+    );
+    assert!(
+        stage
+            .plan()
+            .statuses
+            .iter()
+            .all(|update| *update.name.name != *"b")
+    );
+    stage.remove(Change::BindingGone(NamespacedName::new("claude", "b")));
+    assert_eq!(names(&stage.world.workspaces()), ["claude/production"]);
+}
+
+#[test]
+fn a_secret_affects_only_who_refers_to_it() {
+    let mut stage = Stage::with(&[
+        workspace(json!({})),
+        object("Workspace", "claude/staging", json!({})),
+        key("claude/search", json!({})),
+    ]);
+    assert_eq!(
+        names(&stage.apply(&secret("claude/source", KEY_A))),
+        ["claude/production"]
+    );
+    assert_eq!(
+        names(&stage.apply(&secret("claude/unrelated", KEY_A))),
+        [""; 0]
+    );
+    assert_eq!(
+        names(&stage.apply(&secret("search/source", KEY_A))),
+        [""; 0]
+    );
+    stage.remove(Change::KeyRefGone(NamespacedName::new("claude", "search")));
+    assert!(stage.world.secret_namespaces().is_empty());
+    assert_eq!(
+        names(&stage.apply(&secret("claude/source", "changed"))),
+        [""; 0]
+    );
+}
+
+#[test]
+fn a_workspace_waits_for_the_secrets_it_needs_and_nobody_else_waits() {
+    let mut stage = Stage::new();
+    stage.world = World::new(Arc::new(Catalogue::built_in()), Unseen::Waits);
+    stage.apply(&workspace(json!({})));
+    stage.apply(&object("Workspace", "claude/staging", json!({})));
+    stage.apply(&key("claude/search", json!({})));
+    let knows = |stage: &Stage, name: &str| {
+        let name = NamespacedName::parse(name).unwrap();
+        stage.world.snapshot(&name, stage.now).is_some()
+    };
+    assert!(!knows(&stage, "claude/production") && knows(&stage, "claude/staging"));
+    for access in [SecretAccess::Denied, SecretAccess::Listed] {
+        let affected = stage.remove(Change::SecretAccess("claude".into(), access));
+        assert_eq!(names(&affected), ["claude/production"]);
+        assert!(knows(&stage, "claude/production"));
+    }
+    assert!(
+        stage
+            .remove(Change::SecretAccess("claude".into(), SecretAccess::Listed))
+            .is_empty()
+    );
+}
+
+#[test]
+fn values_read_of_a_former_version_are_not_taken_for_the_present_one() {
+    let mut stage = Stage::with(&[workspace(json!({})), key("claude/search", json!({}))]);
+    let mut unread = secret("claude/source", KEY_A);
+    unread["stringData"] = json!({});
+    stage.apply(&unread);
+    let name = NamespacedName::new("claude", "source");
+    let values = |resource_version: &str| Change::SecretValues {
+        name: name.clone(),
+        resource_version: resource_version.into(),
+        values: [(
+            "api-key".into(),
+            crate::material::KeyMaterial::new(KEY_A.as_bytes().to_vec()).facts(),
+        )]
+        .into(),
+    };
+    assert!(stage.remove(values("1000000")).is_empty());
+    let present = "3";
+    assert_eq!(names(&stage.remove(values(present))), ["claude/production"]);
+    assert!(stage.remove(values(present)).is_empty(), "known already");
+}

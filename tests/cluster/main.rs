@@ -1,0 +1,40 @@
+//! Tests against a real Kubernetes API server: `cargo test --test cluster [FILTER]`.
+//! Must not mock anything; what needs no API server is tested elsewhere.
+//!
+//! One cluster serves all tests: the control plane of `tests/controlplane`, started by
+//! the first test that runs, or, with `USE_EXISTING_CLUSTER=true`, the one that
+//! `TEST_KUBECONFIG` (else `KUBECONFIG`) names. Custom resources, RBAC and namespace
+//! come from `deploy/base`; the operator under test runs as its own ServiceAccount.
+//!
+//! A new test: an `async fn(&Cluster) -> anyhow::Result<()>` in a module of its subject,
+//! listed by that module's `tests()`, which [`main`] collects.
+#![allow(
+    dead_code,
+    reason = "the harness offers more than the tests use at any one time"
+)]
+
+mod audit;
+mod cluster;
+mod control_plane;
+mod install;
+mod operator;
+mod smoke;
+mod suite;
+mod wait;
+
+use std::process::ExitCode;
+
+use libtest_mimic::Arguments;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // One at a time: an operator acts on the whole cluster, and tests count its requests
+    // and measure its delays.
+    arguments.test_threads = Some(1);
+
+    let suite = suite::Suite::new();
+    let tests = [smoke::tests()].into_iter().flatten();
+    let conclusion = suite.run(&arguments, tests);
+    suite.tear_down(conclusion.has_failed());
+    conclusion.exit_code()
+}

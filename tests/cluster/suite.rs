@@ -1,0 +1,120 @@
+//! Runs tests one after another on a cluster that the first of them starts.
+//! Must not know what any test is about.
+
+use std::{
+    env,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    path::Path,
+    sync::{Arc, OnceLock},
+};
+
+use anyhow::Result;
+use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
+use tokio::runtime::Runtime;
+
+use crate::cluster::Cluster;
+
+type Body = Box<dyn FnOnce(&Runtime, &Cluster) -> Result<()> + Send>;
+
+/// A test and what the cluster must have for it.
+pub(crate) struct Test {
+    name: &'static str,
+    possible: bool,
+    body: Body,
+}
+
+/// Names a test. The name is a sentence: what holds when it passes.
+pub(crate) fn test(
+    name: &'static str,
+    body: impl AsyncFnOnce(&Cluster) -> Result<()> + Send + 'static,
+) -> Test {
+    Test {
+        name,
+        possible: true,
+        body: Box::new(move |runtime, cluster| runtime.block_on(body(cluster))),
+    }
+}
+
+// === impl Test ===
+
+impl Test {
+    /// Reported as ignored where the audit log is out of reach: on an existing cluster.
+    pub(crate) fn needs_audit_log(mut self) -> Self {
+        self.possible &= !existing_cluster();
+        self
+    }
+
+    /// Reported as ignored where nobody collects garbage or ends namespaces: with a
+    /// `KUBEBUILDER_ASSETS` that has no kube-controller-manager.
+    pub(crate) fn needs_controllers(mut self) -> Self {
+        self.possible &= existing_cluster()
+            || env::var_os("KUBEBUILDER_ASSETS")
+                .is_none_or(|assets| Path::new(&assets).join("kube-controller-manager").exists());
+        self
+    }
+}
+
+/// Whether a cluster that is already there was asked for.
+pub(crate) fn existing_cluster() -> bool {
+    env::var("USE_EXISTING_CLUSTER").is_ok_and(|value| value == "true")
+}
+
+/// The cluster all tests share, and the runtime its client lives on.
+pub(crate) struct Suite {
+    runtime: Runtime,
+    cluster: OnceLock<Result<Cluster, String>>,
+}
+
+// === impl Suite ===
+
+impl Suite {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            runtime: Runtime::new().expect("a runtime starts"),
+            cluster: OnceLock::new(),
+        })
+    }
+
+    /// Runs what the arguments select. Without a selected test no cluster is started.
+    pub(crate) fn run(
+        self: &Arc<Self>,
+        arguments: &Arguments,
+        tests: impl Iterator<Item = Test>,
+    ) -> Conclusion {
+        let trials = tests
+            .map(|test| {
+                let suite = Arc::clone(self);
+                Trial::test(test.name, move || suite.run_one(test.body))
+                    .with_ignored_flag(!test.possible)
+            })
+            .collect();
+        libtest_mimic::run(arguments, trials)
+    }
+
+    fn run_one(&self, body: Body) -> Result<(), Failed> {
+        let cluster = self
+            .cluster
+            .get_or_init(|| {
+                eprintln!(); // what it says starts on a line of its own
+                self.runtime
+                    .block_on(Cluster::start())
+                    .map_err(|error| format!("the cluster did not start: {error:#}"))
+            })
+            .as_ref()
+            .map_err(Failed::from)?;
+        // The next test gets a clean cluster even when this one panics.
+        let outcome = catch_unwind(AssertUnwindSafe(|| body(&self.runtime, cluster)));
+        let cleaned = self.runtime.block_on(cluster.remove_namespaces());
+        outcome
+            .unwrap_or_else(|panic| resume_unwind(panic))
+            .and(cleaned)
+            .map_err(|error| Failed::from(format!("{error:#}")))
+    }
+
+    /// Ends the control plane, if one was started. After a failure its logs stay.
+    pub(crate) fn tear_down(&self, failed: bool) {
+        if let Some(Ok(cluster)) = self.cluster.get() {
+            cluster.tear_down(failed);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The organisation guide's own decisions, against ours on `examples/seed`: for every role,
+//! model and `max_tokens` the same answer, in the same words, with the same clamp.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+/// `ROLE_CONFIG` of the guide: allowed, models, `max_tokens`, requests per minute.
+struct RoleConfig {
+    allowed: bool,
+    models: &'static [&'static str],
+    max_tokens: u64,
+    rpm_limit: u64,
+}
+
+const HAIKU: &str = "claude-haiku-4-20250514";
+const SONNET: &str = "claude-sonnet-4-20250514";
+const OPUS: &str = "claude-opus-4-20250514";
+
+fn role_config(role: &str) -> RoleConfig {
+    let all: &[&str] = &[HAIKU, SONNET, OPUS];
+    let (allowed, models, max_tokens, rpm_limit): (_, &[&str], _, _) = match role {
+        "viewer" => (false, &[], 0, 0),
+        "user" => (true, &[HAIKU], 512, 10),
+        "power" => (true, all, 4096, 60),
+        "admin" => (true, all, 8192, 200),
+        other => panic!("the guide has no role {other}"),
+    };
+    RoleConfig {
+        allowed,
+        models,
+        max_tokens,
+        rpm_limit,
+    }
+}
+
+/// The guide's `create_message`, up to the call it makes: what it sends, or what it raises.
+fn create_message(role: &str, model: &str, max_tokens: Option<u64>) -> Result<u64, String> {
+    let config = role_config(role);
+    if !config.allowed {
+        return Err("Role does not allow API access".to_owned());
+    }
+    if !config.models.contains(&model) {
+        return Err(format!("Role cannot access model: {model}"));
+    }
+    Ok(max_tokens.unwrap_or(1024).min(config.max_tokens))
+}
+
+fn check(subject: &str, model: &str, max_tokens: Option<u64>) -> (i32, Value) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_anthropic-rbac"));
+    command.args([
+        "check",
+        subject,
+        "-w",
+        "claude/production",
+        "--model",
+        model,
+    ]);
+    command.args([
+        "-f",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/examples/seed"),
+        "-o",
+        "json",
+    ]);
+    if let Some(max_tokens) = max_tokens {
+        command.args(["--max-tokens", &max_tokens.to_string()]);
+    }
+    let output = command.output().expect("the binary runs");
+    let answer = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
+    (output.status.code().expect("an exit code"), answer)
+}
+
+#[test]
+fn check_says_what_the_guides_create_message_says() {
+    let people = [
+        ("viewer", "vic"),
+        ("user", "uma"),
+        ("power", "pat"),
+        ("admin", "ada"),
+    ];
+    let mut allowed = 0;
+    for (role, person) in people {
+        for model in [HAIKU, SONNET, OPUS, "claude-unheard-of-9"] {
+            for max_tokens in [None, Some(1), Some(512), Some(1024), Some(9999)] {
+                let subject = format!("user:corp:{person}@example.com");
+                let (code, answer) = check(&subject, model, max_tokens);
+                let case = format!("{role} {model} {max_tokens:?}: {answer}");
+                match create_message(role, model, max_tokens) {
+                    Ok(sent) => {
+                        allowed += 1;
+                        assert_eq!((code, &answer["decision"]), (0, &json!("Allow")), "{case}");
+                        assert_eq!(answer["maxTokens"], sent, "{case}");
+                        assert_eq!(answer["role"], role, "{case}");
+                        assert_eq!(
+                            answer["requestsPerMinute"],
+                            role_config(role).rpm_limit,
+                            "{case}"
+                        );
+                    }
+                    Err(raised) => {
+                        assert_eq!((code, &answer["decision"]), (1, &json!("Deny")), "{case}");
+                        assert_eq!(
+                            (&answer["status"], &answer["message"]),
+                            (&json!(403), &json!(raised)),
+                            "{case}"
+                        );
+                        assert_eq!(answer["maxTokens"], Value::Null, "{case}");
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(allowed, 35, "the guide allows 1 + 3 + 3 models at 5 sizes");
+}
