@@ -26,6 +26,8 @@
 pub mod api;
 #[cfg(feature = "operator")]
 pub mod cli;
+#[cfg(feature = "operator")]
+pub mod controller;
 pub mod gateway;
 #[cfg(feature = "operator")]
 pub mod material;
