@@ -50,7 +50,7 @@ test: ## everything CI runs, cheapest first
 .PHONY: test-quick
 test-quick: ## formatting, unit and offline tests; seconds when warm
 	cargo fmt --check
-	cargo test $(CARGO_ARGS) --lib --bins $(addprefix --test ,$(OFFLINE_TESTS))
+	cargo test $(CARGO_ARGS) --no-fail-fast --lib --bins $(addprefix --test ,$(OFFLINE_TESTS))
 	cargo test $(CARGO_ARGS) --doc
 
 .PHONY: test-cluster
