@@ -50,7 +50,7 @@ test: ## everything CI runs, cheapest first
 .PHONY: test-quick
 test-quick: ## formatting, unit and offline tests; seconds when warm
 	cargo fmt --check
-	cargo test $(CARGO_ARGS) --lib --bins $(addprefix --test ,$(OFFLINE_TESTS))
+	cargo test $(CARGO_ARGS) --no-fail-fast --lib --bins $(addprefix --test ,$(OFFLINE_TESTS))
 	cargo test $(CARGO_ARGS) --doc
 
 .PHONY: test-cluster
@@ -60,8 +60,7 @@ test-cluster: ## tests on a real API server: KUBECONFIG's, else KUBEBUILDER_ASSE
 .PHONY: lint
 lint: ## rustfmt and clippy, warnings denied, with and without the operator feature
 	cargo fmt --check
-	cargo clippy $(CARGO_ARGS) --all-targets -- -D warnings
-	cargo clippy $(CARGO_ARGS) $(addprefix --test ,$(CLUSTER_TESTS)) -- -D warnings
+	cargo clippy $(CARGO_ARGS) --all-targets $(addprefix --test ,$(CLUSTER_TESTS)) -- -D warnings
 	cargo clippy $(CARGO_ARGS) --lib --no-default-features -- -D warnings
 
 .PHONY: wall
