@@ -60,7 +60,8 @@ test-cluster: ## tests on a real API server: KUBECONFIG's, else KUBEBUILDER_ASSE
 .PHONY: lint
 lint: ## rustfmt and clippy, warnings denied, with and without the operator feature
 	cargo fmt --check
-	cargo clippy $(CARGO_ARGS) --all-targets $(addprefix --test ,$(CLUSTER_TESTS)) -- -D warnings
+	cargo clippy $(CARGO_ARGS) --all-targets -- -D warnings
+	cargo clippy $(CARGO_ARGS) $(addprefix --test ,$(CLUSTER_TESTS)) -- -D warnings
 	cargo clippy $(CARGO_ARGS) --lib --no-default-features -- -D warnings
 
 .PHONY: wall
@@ -68,9 +69,11 @@ wall: ## the core compiles alone and pulls in nothing of Kubernetes, clocks or I
 	@scripts/wall.sh $(CARGO_ARGS)
 
 .PHONY: gen
-gen: ## write the generated files: the CRDs
+gen: ## write the generated files: the CRDs and the policy's JSON schema
 	rm -f crds/*.yaml
 	cargo run $(CARGO_ARGS) --quiet -- crds --out crds
+	mkdir -p docs/reference
+	cargo run $(CARGO_ARGS) --quiet -- schema > docs/reference/policy.schema.json
 
 .PHONY: gen-check
 gen-check: gen ## fail if `make gen` changes or adds anything
