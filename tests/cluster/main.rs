@@ -18,6 +18,8 @@ mod cluster;
 mod control_plane;
 mod install;
 mod operator;
+mod resource;
+mod schema;
 mod smoke;
 mod suite;
 mod wait;
@@ -33,7 +35,7 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
 
     let suite = suite::Suite::new();
-    let tests = [smoke::tests()].into_iter().flatten();
+    let tests = [smoke::tests(), schema::tests()].into_iter().flatten();
     let conclusion = suite.run(&arguments, tests);
     suite.tear_down(conclusion.has_failed());
     conclusion.exit_code()
