@@ -15,11 +15,15 @@
 
 mod audit;
 mod cluster;
+mod command_line;
 mod control_plane;
+mod follow;
 mod install;
 mod operator;
+mod quiet;
 mod resource;
 mod schema;
+mod seed;
 mod smoke;
 mod suite;
 mod wait;
@@ -35,7 +39,15 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
 
     let suite = suite::Suite::new();
-    let tests = [smoke::tests(), schema::tests()].into_iter().flatten();
+    let tests = [
+        smoke::tests(),
+        schema::tests(),
+        seed::tests(),
+        quiet::tests(),
+        follow::tests(),
+    ]
+    .into_iter()
+    .flatten();
     let conclusion = suite.run(&arguments, tests);
     suite.tear_down(conclusion.has_failed());
     conclusion.exit_code()

@@ -1,0 +1,61 @@
+//! `anthropic-rbac` as people run it. The operator is started elsewhere, see `operator`.
+//! Must not interpret what it prints.
+
+use std::{
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+
+/// Runs it in the project's folder, with no cluster at hand but what the arguments name.
+pub(crate) fn run(arguments: &[&str]) -> Result<Output> {
+    Command::new(env!("CARGO_BIN_EXE_anthropic-rbac"))
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_remove("KUBECONFIG")
+        .env("HOME", "/nonexistent")
+        .stdin(Stdio::null())
+        .output()
+        .context("running anthropic-rbac")
+}
+
+/// Renders manifests into a folder.
+pub(crate) fn render(manifests: &str, folder: &Path) -> Result<()> {
+    let folder = folder.to_str().context("a folder in UTF-8")?;
+    let output = run(&["render", "-f", manifests, "--out", folder])?;
+    ensure!(
+        output.status.success(),
+        "render: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+/// What `check` says of one request, as the administrator of the cluster: exit code and answer.
+pub(crate) fn check(
+    cluster: &Cluster,
+    subject: &str,
+    workspace: &str,
+    model: &str,
+) -> Result<(Option<i32>, Value)> {
+    let kubeconfig = cluster.kubeconfig().to_str().context("a path in UTF-8")?;
+    let output = run(&[
+        "check",
+        subject,
+        "--workspace",
+        workspace,
+        "--model",
+        model,
+        "--kubeconfig",
+        kubeconfig,
+        "--output",
+        "json",
+    ])?;
+    let answer = serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("check: {}", String::from_utf8_lossy(&output.stderr)))?;
+    Ok((output.status.code(), answer))
+}
