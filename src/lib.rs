@@ -30,3 +30,5 @@ pub mod material;
 #[cfg(feature = "operator")]
 pub mod plan;
 pub mod policy;
+#[cfg(feature = "operator")]
+pub mod controller;

@@ -69,9 +69,9 @@ impl Write {
         }
     }
 
-    /// Taking a key away goes before everything, and a policy that may name a new key goes
-    /// after the Secret that holds it.
-    fn rank(&self) -> u8 {
+    /// Writes of a lower rank go first: taking a key away before everything, and a policy that
+    /// may name a new key after the Secret that holds it.
+    pub fn rank(&self) -> u8 {
         match self {
             Self::Delete { id, .. } if id.kind == OutputKind::Secret => 0,
             Self::Create(output) | Self::Patch { output, .. } if output.takes_away() => 0,

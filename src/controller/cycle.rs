@@ -1,0 +1,192 @@
+//! One cycle: the facts of one workspace in, its plan made, written and reported. Whatever is
+//! learned on the way is told at once.
+//! Must not keep anything: the next cycle starts from the facts again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use jiff::{SignedDuration, Timestamp};
+
+use super::execute::{Delay, Executed};
+use super::metrics::PlanOutcome;
+use super::queue::Ended;
+use super::read::Reader;
+use super::report::{Reported, Reporter};
+use super::request::Failure;
+use super::vault::Vault;
+use crate::plan::facts::{SecretLookup, Snapshot, WriteFailure};
+use crate::plan::output::Plan;
+use crate::plan::plan;
+use crate::policy::finding::{Reason, Severity};
+
+/// When what the API server refused is tried again, though nothing of ours changed: rights,
+/// quotas and foreign objects change without our seeing it.
+const RECHECK: Duration = Duration::from_secs(60);
+
+/// After how many failed cycles in a row a status tells of what may still work later. Before
+/// that, it would tell of every restart of the API server.
+const TELL_AFTER: u32 = 3;
+
+/// How many Secrets are read at a time for one workspace.
+const READS_AT_A_TIME: usize = 8;
+
+/// One workspace's turn.
+pub struct Cycle {
+    pub reader: Reader,
+    pub snapshot: Snapshot,
+    /// How many cycles of it failed in a row before this one.
+    pub failures: u32,
+    /// Set when facts changed after the snapshot.
+    pub superseded: Arc<AtomicBool>,
+    /// Which process this is.
+    pub identity: Arc<str>,
+}
+
+/// How a cycle ended.
+#[derive(Debug)]
+pub struct Outcome {
+    pub ended: Ended,
+    /// When to look again though nothing changes.
+    pub wake: Option<Timestamp>,
+    /// For the statistics.
+    pub plan: PlanOutcome,
+    /// How many findings of each sort there are.
+    pub findings: Findings,
+}
+
+/// Findings by sort.
+pub type Findings = BTreeMap<(Reason, Severity), i64>;
+
+// === impl Cycle ===
+
+impl Cycle {
+    /// Goes through all of it.
+    pub async fn run(mut self) -> Outcome {
+        let mut vault = Vault::default();
+        let mut wait = Wait::default();
+        self.read_sources(&mut vault, &mut wait).await;
+        if !wait.later.is_empty() && self.failures < TELL_AFTER {
+            return wait.outcome(&self.snapshot, None);
+        }
+
+        let mut made = self.plan();
+        let writes = made.writes(&self.snapshot.outputs);
+        let Executed { mut failures, later, written } =
+            Executed::all(&self.reader, &writes, &mut vault).await;
+        drop(vault);
+        wait.written += written;
+        wait.recheck |= !failures.is_empty();
+        let unfinished = !later.is_empty();
+        for (id, delay) in later {
+            if self.failures >= TELL_AFTER {
+                failures.insert(id, WriteFailure::Refused(format!("{}; it is tried again", delay.why)));
+            }
+            wait.later.push(delay);
+        }
+        if unfinished && self.failures < TELL_AFTER {
+            // A status would claim too much, or too little in a moment.
+            return wait.outcome(&self.snapshot, Some(&made));
+        }
+        if !failures.is_empty() {
+            self.snapshot.failures = failures;
+            made = self.plan();
+        }
+
+        let reporter = Reporter {
+            reader: &self.reader,
+            snapshot: &self.snapshot,
+            identity: &self.identity,
+            superseded: &self.superseded,
+        };
+        let Reported { written, refused, later } = reporter.all(&made).await;
+        wait.written += written;
+        wait.recheck |= refused;
+        wait.later.extend(later);
+        wait.outcome(&self.snapshot, Some(&made))
+    }
+
+    fn plan(&self) -> Plan {
+        let start = Instant::now();
+        let made = plan(&self.snapshot);
+        self.reader.requester.metrics().plan_took(start.elapsed());
+        made
+    }
+
+    /// Reads the values that the plan needs and nobody knows.
+    async fn read_sources(&mut self, vault: &mut Vault, wait: &mut Wait) {
+        let reader = &self.reader;
+        let one = async |name| (reader.open(&name).await, name);
+        let opened: Vec<_> = self.snapshot.unread().into_iter().map(one).collect();
+        let opened = futures::stream::iter(opened).buffer_unordered(READS_AT_A_TIME);
+        let opened: Vec<_> = opened.collect().await;
+        for (opened, name) in opened {
+            let lookup = match opened {
+                Ok(opened) => {
+                    for (source, material) in opened.materials {
+                        vault.insert(source, material);
+                    }
+                    SecretLookup::Present(Arc::new(opened.facts))
+                }
+                Err(Failure::NotFound) => SecretLookup::Absent,
+                Err(Failure::Forbidden) => {
+                    wait.recheck = true;
+                    SecretLookup::Denied
+                }
+                Err(Failure::Transient { why, after }) => {
+                    wait.later.push(Delay { why, after });
+                    continue;
+                }
+                Err(failure @ (Failure::Conflict | Failure::AlreadyExists | Failure::Refused(_))) => {
+                    let (why, after) = (format!("{failure:?}"), Duration::ZERO);
+                    wait.later.push(Delay { why, after });
+                    continue;
+                }
+            };
+            self.snapshot.secrets.insert(name, lookup);
+        }
+    }
+}
+
+/// What there is to wait for after a cycle.
+#[derive(Default)]
+struct Wait {
+    written: usize,
+    recheck: bool,
+    later: Vec<Delay>,
+}
+
+impl Wait {
+    fn outcome(self, snapshot: &Snapshot, made: Option<&Plan>) -> Outcome {
+        let Self { written, recheck, later } = self;
+        let recheck = recheck.then(|| after(snapshot.now, RECHECK));
+        let wake = made.and_then(|made| made.wake_at);
+        // A time that has passed already must not make a circle.
+        let wake = wake.map(|at| at.max(after(snapshot.now, Duration::from_secs(1))));
+        let ended = match later.iter().max_by_key(|delay| delay.after) {
+            None => Ended::Settled,
+            Some(Delay { why, after }) => {
+                tracing::info!(workspace = %snapshot.name, why, "not done, tried again");
+                Ended::Failed { after: *after }
+            }
+        };
+        let plan = match (ended, written, recheck) {
+            (Ended::Failed { .. }, ..) => PlanOutcome::Retried,
+            (_, _, Some(_)) => PlanOutcome::Refused,
+            (_, 0, None) => PlanOutcome::Unchanged,
+            (_, _, None) => PlanOutcome::Written,
+        };
+        let mut findings = Findings::new();
+        for finding in made.iter().flat_map(|made| &made.findings) {
+            *findings.entry((finding.reason, finding.severity)).or_default() += 1;
+        }
+        Outcome { ended, wake: wake.into_iter().chain(recheck).min(), plan, findings }
+    }
+}
+
+fn after(now: Timestamp, time: Duration) -> Timestamp {
+    let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+    now.checked_add(time).unwrap_or(Timestamp::MAX)
+}

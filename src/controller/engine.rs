@@ -1,0 +1,393 @@
+//! The loop: the one owner of all facts. Changes come in, workspaces are picked, their cycles
+//! started, and what these learn is taken in before anything else is planned.
+//! Must not send requests itself, nor decide what is planned.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::Client;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{self, JoinError, JoinSet};
+
+use super::cycle::{Cycle, Findings, Outcome};
+use super::echo::{Echoes, Verdict};
+use super::metrics::{Metrics, PlanOutcome};
+use super::news::{News, Teller};
+use super::object::{ObjectKey, ObjectKind};
+use super::observe::{BASE, Observation, Observer};
+use super::queue::{Ended, Lane, Queue};
+use super::read::Reader;
+use super::request::{Requester, backlog_share};
+use super::serve::Health;
+use super::{Options, SecretScope};
+use crate::plan::world::{Change, SecretAccess, Unseen, World};
+use crate::policy::catalogue::Catalogue;
+use crate::policy::name::{Name, NamespacedName};
+
+/// The longest the loop sleeps: the clock on the wall may jump, and a boundary is to be noticed
+/// within a second.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// How long cycles may take to finish at the end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Observations that watches may be ahead of the loop, and those it takes in at a time.
+const AHEAD: usize = 1024;
+const AT_A_TIME: usize = 256;
+
+/// Everything the operator knows and is doing.
+pub struct Engine {
+    world: World,
+    queue: Queue,
+    echoes: Echoes,
+    observer: Observer,
+    observations: mpsc::Receiver<Observation>,
+    teller: mpsc::UnboundedSender<News>,
+    news: mpsc::UnboundedReceiver<News>,
+    requester: Requester,
+    cycles: JoinSet<Outcome>,
+    tasks: HashMap<task::Id, NamespacedName>,
+    flights: HashMap<NamespacedName, Flight>,
+    rereads: JoinSet<()>,
+    /// Base watches that have not listed yet.
+    unlisted: BTreeSet<ObjectKind>,
+    leading: bool,
+    secrets: Secrets,
+    /// Workspaces that wait for Secrets to be listed, and how urgently.
+    waiting: HashMap<NamespacedName, Lane>,
+    findings: HashMap<NamespacedName, Findings>,
+    health: Health,
+    metrics: Arc<Metrics>,
+    identity: Arc<str>,
+    max: usize,
+}
+
+/// A cycle on its way.
+struct Flight {
+    lane: Lane,
+    superseded: Arc<AtomicBool>,
+}
+
+/// Whose Secrets are watched.
+struct Secrets {
+    scope: SecretScope,
+    /// Namespaces that were ever needed. A watch is not ended when its namespace is no longer
+    /// referred to: what we wrote there may still have to be taken away, and facts that
+    /// nobody keeps up to date must not be there when it is referred to again.
+    namespaces: BTreeSet<Name>,
+    /// What the one watch of all says.
+    everywhere: Option<SecretAccess>,
+    /// Whether the namespaces may have become more.
+    stale: bool,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Knows nothing yet.
+    pub fn new(client: Client, options: &Options, health: Health, metrics: Arc<Metrics>) -> Self {
+        let (out, observations) = mpsc::channel(AHEAD);
+        let (teller, news) = mpsc::unbounded_channel();
+        let max = options.max_in_flight.max(1);
+        Self {
+            world: World::new(Arc::new(Catalogue::built_in()), Unseen::Waits),
+            queue: Queue::default(),
+            echoes: Echoes::default(),
+            observer: Observer::new(client.clone(), out, metrics.clone()),
+            observations,
+            teller,
+            news,
+            requester: Requester::new(client, max, metrics.clone()),
+            cycles: JoinSet::new(),
+            tasks: HashMap::new(),
+            flights: HashMap::new(),
+            rereads: JoinSet::new(),
+            unlisted: BASE.into(),
+            leading: false,
+            secrets: Secrets {
+                scope: options.secrets,
+                namespaces: BTreeSet::new(),
+                everywhere: None,
+                stale: false,
+            },
+            waiting: HashMap::new(),
+            findings: HashMap::new(),
+            health,
+            metrics,
+            identity: options.identity.as_str().into(),
+            max,
+        }
+    }
+
+    /// Runs until `shutdown`, writing while `leading` says so.
+    pub async fn run(mut self, mut leading: watch::Receiver<bool>, shutdown: impl Future<Output = ()>) {
+        let mut shutdown = std::pin::pin!(shutdown);
+        let mut batch = Vec::with_capacity(AT_A_TIME);
+        self.observer.start_base();
+        if self.secrets.scope == SecretScope::Cluster {
+            self.observer.start_secrets(None);
+        }
+        self.lead(*leading.borrow_and_update());
+        loop {
+            self.watch_secrets();
+            self.start_cycles();
+            self.metrics.queued(self.queue.depth());
+            self.health.beat();
+            let rest = self.rest();
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Ok(()) = leading.changed() => {
+                    let leading = *leading.borrow_and_update();
+                    self.lead(leading);
+                }
+                Some(news) = self.news.recv() => self.hear(news),
+                Some(landed) = self.cycles.join_next_with_id() => {
+                    self.hear_all();
+                    self.land(landed);
+                }
+                _ = self.observations.recv_many(&mut batch, AT_A_TIME) => {
+                    // A cycle tells of a write before it sends it, so whatever is its echo is
+                    // known to be one from here on.
+                    self.hear_all();
+                    for observation in batch.drain(..) {
+                        self.observe(observation);
+                    }
+                }
+                () = tokio::time::sleep_until(rest.into()) => {}
+            }
+            while self.rereads.try_join_next().is_some() {}
+        }
+        self.finish().await;
+    }
+
+    async fn finish(mut self) {
+        tracing::info!(cycles = self.cycles.len(), "stopping");
+        let all = async { while self.cycles.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, all).await.is_err() {
+            tracing::warn!("some cycles did not finish in time; the next start completes them");
+        }
+    }
+
+    fn lead(&mut self, leading: bool) {
+        self.metrics.leads(leading);
+        if leading && !std::mem::replace(&mut self.leading, leading) {
+            self.queue_all();
+        }
+    }
+
+    /// Start-up, or takeover: nobody says what changed meanwhile.
+    fn queue_all(&mut self) {
+        if self.plans() {
+            let all = self.world.workspaces();
+            tracing::info!(workspaces = all.len(), "planning all");
+            for workspace in all {
+                self.push(workspace, Lane::Backlog);
+            }
+        }
+    }
+
+    fn plans(&self) -> bool {
+        self.leading && self.unlisted.is_empty()
+    }
+
+    fn observe(&mut self, observation: Observation) {
+        match observation {
+            Observation::Seen(seen) => {
+                let verdict = self.echoes.judge(seen);
+                self.judged(verdict);
+            }
+            Observation::Listed(kind) => {
+                if self.unlisted.remove(&kind) && self.unlisted.is_empty() {
+                    self.health.set_listed(true);
+                    self.queue_all();
+                }
+            }
+            Observation::Access(namespace, access) => {
+                if access == SecretAccess::Denied {
+                    // The facts are gone with the access, so nothing that comes is known.
+                    self.echoes.forget_secrets(namespace.as_ref());
+                }
+                match namespace {
+                    Some(namespace) => {
+                        self.apply(Change::SecretAccess(namespace, access), Lane::Backlog, None);
+                    }
+                    None => {
+                        self.secrets.everywhere = Some(access);
+                        for namespace in self.secrets.namespaces.clone() {
+                            self.apply(Change::SecretAccess(namespace, access), Lane::Backlog, None);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn judged(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::New(seen) => {
+                let lane = if seen.first { Lane::Backlog } else { Lane::Fresh };
+                self.apply(seen.change, lane, None);
+            }
+            Verdict::Known => {}
+            Verdict::Reread(key) => self.reread(key),
+        }
+    }
+
+    /// Takes in what cycles tell.
+    fn hear(&mut self, news: News) {
+        match news {
+            News::Begun(key) => self.echoes.begin(key),
+            News::Ended { key, learned } => {
+                let version = learned.as_ref().and_then(|learned| learned.version);
+                let (latest, verdict) = self.echoes.end(&key, version);
+                if let Some(learned) = learned.filter(|_| latest) {
+                    // What a cycle did itself is no reason for it to look again.
+                    let except = (!learned.surprise).then_some(learned.by);
+                    self.apply(learned.change, Lane::Fresh, except.as_ref());
+                }
+                self.judged(verdict);
+            }
+        }
+    }
+
+    fn hear_all(&mut self) {
+        while let Ok(news) = self.news.try_recv() {
+            self.hear(news);
+        }
+    }
+
+    fn apply(&mut self, change: Change, lane: Lane, except: Option<&NamespacedName>) {
+        self.secrets.stale |= matches!(
+            change,
+            Change::Workspace(_) | Change::Binding(_) | Change::KeyRef(_)
+        );
+        for workspace in self.world.apply(change) {
+            if Some(&workspace) != except {
+                self.push(workspace, lane);
+            }
+        }
+    }
+
+    fn push(&mut self, workspace: NamespacedName, lane: Lane) {
+        if !self.plans() {
+            return;
+        }
+        let waited = self.waiting.remove(&workspace);
+        let lane = waited.map_or(lane, |waited| waited.min(lane));
+        if self.queue.push(&workspace, lane, Instant::now())
+            && let Some(flight) = self.flights.get(&workspace)
+        {
+            flight.superseded.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Watches the Secrets of namespaces that are referred to for the first time.
+    fn watch_secrets(&mut self) {
+        if !std::mem::take(&mut self.secrets.stale) {
+            return;
+        }
+        for namespace in self.world.secret_namespaces() {
+            if !self.secrets.namespaces.insert(namespace.clone()) {
+                continue;
+            }
+            match (self.secrets.scope, self.secrets.everywhere) {
+                (SecretScope::Namespaced, _) => self.observer.start_secrets(Some(namespace)),
+                (SecretScope::Cluster, Some(access)) => {
+                    self.apply(Change::SecretAccess(namespace, access), Lane::Fresh, None);
+                }
+                (SecretScope::Cluster, None) => {}
+            }
+        }
+    }
+
+    fn start_cycles(&mut self) {
+        self.queue.wake(Timestamp::now(), Instant::now());
+        while self.flights.len() < self.max {
+            let backlog = self.flights.values().filter(|flight| flight.lane == Lane::Backlog);
+            let backlog = backlog.count() < backlog_share(self.max);
+            let now = Instant::now();
+            let Some((workspace, lane)) = self.queue.pop(now, backlog) else {
+                break;
+            };
+            let Some(snapshot) = self.world.snapshot(&workspace, Timestamp::now()) else {
+                tracing::debug!(%workspace, "waits for Secrets to be listed");
+                self.metrics.planned(PlanOutcome::Waiting);
+                self.queue.ended(&workspace, Ended::Settled, None, now);
+                self.waiting.insert(workspace, lane);
+                continue;
+            };
+            let superseded = Arc::new(AtomicBool::new(false));
+            let cycle = Cycle {
+                reader: self.reader(lane, workspace.clone()),
+                snapshot,
+                failures: self.queue.failures(&workspace),
+                superseded: superseded.clone(),
+                identity: self.identity.clone(),
+            };
+            let task = self.cycles.spawn(cycle.run());
+            self.tasks.insert(task.id(), workspace.clone());
+            self.flights.insert(workspace, Flight { lane, superseded });
+        }
+    }
+
+    fn land(&mut self, landed: Result<(task::Id, Outcome), JoinError>) {
+        let (id, outcome) = match landed {
+            Ok((id, outcome)) => (id, Some(outcome)),
+            Err(error) => (error.id(), None),
+        };
+        let Some(workspace) = self.tasks.remove(&id) else {
+            return;
+        };
+        self.flights.remove(&workspace);
+        let Some(Outcome { ended, wake, plan, findings }) = outcome else {
+            tracing::error!(%workspace, "planning panicked, it is tried again");
+            self.metrics.planned(PlanOutcome::Retried);
+            let ended = Ended::Failed { after: Duration::ZERO };
+            return self.queue.ended(&workspace, ended, None, Instant::now());
+        };
+        self.metrics.planned(plan);
+        self.count(&workspace, findings);
+        self.queue.ended(&workspace, ended, wake, Instant::now());
+    }
+
+    fn count(&mut self, workspace: &NamespacedName, findings: Findings) {
+        for ((reason, severity), count) in &findings {
+            self.metrics.found(*reason, *severity, *count);
+        }
+        let before = match findings.is_empty() {
+            true => self.findings.remove(workspace),
+            false => self.findings.insert(workspace.clone(), findings),
+        };
+        for ((reason, severity), count) in before.into_iter().flatten() {
+            self.metrics.found(reason, severity, -count);
+        }
+    }
+
+    fn reader(&self, lane: Lane, by: NamespacedName) -> Reader {
+        let teller = Teller::new(self.teller.clone(), by);
+        Reader { requester: self.requester.clone(), lane, teller }
+    }
+
+    fn reread(&mut self, key: ObjectKey) {
+        let reader = self.reader(Lane::Fresh, NamespacedName::new("", ""));
+        self.rereads.spawn(async move {
+            while reader.look(&key, true).await.is_err() {
+                tokio::time::sleep(BEAT).await;
+            }
+        });
+    }
+
+    /// Until when nothing is to be done if nothing happens.
+    fn rest(&self) -> Instant {
+        let now = Instant::now();
+        let wake = self.queue.next_wake().map(|at| {
+            let rest = at.duration_since(Timestamp::now());
+            now + Duration::try_from(rest).unwrap_or_default().min(BEAT)
+        });
+        wake.into_iter().chain(self.queue.next_release()).fold(now + BEAT, Instant::min)
+    }
+}

@@ -1,0 +1,315 @@
+//! What is measured, under names that people put in dashboards.
+//! Must not hold a label from an open set, with one exception: see [`KeyLabels`].
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use super::object::ObjectKind;
+use super::queue::Depth;
+use crate::plan::facts::Is;
+use crate::policy::finding::{Reason, Severity};
+use crate::policy::name::NamespacedName;
+use crate::policy::rotation::State;
+
+/// Upper bounds of the buckets, in seconds: a plan takes microseconds for a small workspace
+/// and may take tenths of a second for one with 50,000 subjects.
+const PLAN_BUCKETS: [f64; 9] = [0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0];
+
+/// Every metric of the operator. Cheap to share: all values are atomic.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    plans: Family<PlanLabels, Counter>,
+    plan_duration: Histogram,
+    requests: Family<RequestLabels, Counter>,
+    queue: Family<LaneLabels, Gauge>,
+    objects: Family<ObjectLabels, Gauge>,
+    findings: Family<FindingLabels, Gauge>,
+    rotation_due: Family<KeyLabels, Gauge>,
+    rotation_state: Family<KeyStateLabels, Gauge>,
+    leader: Gauge,
+}
+
+/// How planning a workspace ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PlanOutcome {
+    /// Everything was as it should be.
+    Unchanged,
+    /// Something was written.
+    Written,
+    /// The API server refused something; a status says so.
+    Refused,
+    /// It is tried again.
+    Retried,
+    /// Secrets it needs have not been listed yet.
+    Waiting,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PlanLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    verb: &'static str,
+    kind: &'static str,
+    code_class: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct LaneLabels {
+    lane: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ObjectLabels {
+    kind: &'static str,
+    ready: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct FindingLabels {
+    reason: &'static str,
+    severity: &'static str,
+}
+
+/// An ApiKeyRef by name: the one open set. An alert that a key is due must name the key, and
+/// ApiKeyRefs are few: one for each service, written by people. The series go when they go.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct KeyLabels {
+    namespace: String,
+    name: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct KeyStateLabels {
+    namespace: String,
+    name: String,
+    state: &'static str,
+}
+
+const STATES: [State; 5] =
+    [State::Fresh, State::DueSoon, State::Overdue, State::Expired, State::Unknown];
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("anthropic_rbac"),
+            plans: Family::default(),
+            plan_duration: Histogram::new(PLAN_BUCKETS),
+            requests: Family::default(),
+            queue: Family::default(),
+            objects: Family::default(),
+            findings: Family::default(),
+            rotation_due: Family::default(),
+            rotation_state: Family::default(),
+            leader: Gauge::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register("plans", "Plans made, by how they ended", metrics.plans.clone());
+        registry.register(
+            "plan_duration_seconds",
+            "Time to derive what should exist for one workspace, without any requests",
+            metrics.plan_duration.clone(),
+        );
+        registry.register(
+            "api_requests",
+            "Requests to the API server, without watches and leader election",
+            metrics.requests.clone(),
+        );
+        registry.register("queue_depth", "Workspaces that wait to be planned", metrics.queue.clone());
+        registry.register("objects", "Objects, by their stored Ready condition", metrics.objects.clone());
+        registry.register("findings", "Findings of the latest plans", metrics.findings.clone());
+        registry.register(
+            "api_key_rotation_due_timestamp_seconds",
+            "When a key is to be replaced, as its ApiKeyRef's status says; absent while unknown",
+            metrics.rotation_due.clone(),
+        );
+        registry.register(
+            "api_key_rotation_state",
+            "1 for the rotation state that the ApiKeyRef's status says",
+            metrics.rotation_state.clone(),
+        );
+        registry.register("leader", "1 while this process writes, 0 on standby", metrics.leader.clone());
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "What is running", build);
+        metrics
+    }
+
+    /// Everything, in the OpenMetrics text format.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)
+            .expect("writing to a string does not fail");
+        text
+    }
+
+    /// A workspace was planned, or could not be.
+    pub fn planned(&self, outcome: PlanOutcome) {
+        self.plans.get_or_create(&PlanLabels { outcome: outcome.name() }).inc();
+    }
+
+    /// Deriving one plan took this long.
+    pub fn plan_took(&self, time: Duration) {
+        self.plan_duration.observe(time.as_secs_f64());
+    }
+
+    /// A request was answered with this HTTP status, or not at all.
+    pub fn requested(&self, verb: &'static str, kind: ObjectKind, status: Option<u16>) {
+        let code_class = match status {
+            Some(200..=299) => "2xx",
+            Some(400..=499) => "4xx",
+            Some(500..=599) => "5xx",
+            Some(_) => "other",
+            None => "none",
+        };
+        self.requests.get_or_create(&RequestLabels { verb, kind: kind.name(), code_class }).inc();
+    }
+
+    /// How many workspaces wait.
+    pub fn queued(&self, depth: Depth) {
+        let Depth { fresh, backlog, delayed } = depth;
+        for (lane, depth) in [("fresh", fresh), ("backlog", backlog), ("delayed", delayed)] {
+            self.queue.get_or_create(&LaneLabels { lane }).set(to_i64(depth));
+        }
+    }
+
+    /// An object of ours came, changed or went.
+    pub fn object(&self, kind: ObjectKind, before: Option<Is>, after: Option<Is>) {
+        let gauge = |ready: Is| {
+            let labels = ObjectLabels { kind: kind.name(), ready: ready.name() };
+            self.objects.get_or_create_owned(&labels)
+        };
+        if before != after {
+            before.map(|ready| gauge(ready).dec());
+            after.map(|ready| gauge(ready).inc());
+        }
+    }
+
+    /// There are this many more, or fewer, findings of a sort.
+    pub fn found(&self, reason: Reason, severity: Severity, difference: i64) {
+        let labels = FindingLabels { reason: reason.name(), severity: severity.name() };
+        self.findings.get_or_create(&labels).inc_by(difference);
+    }
+
+    /// What the status of an ApiKeyRef says of its rotation; both `None` when it is gone.
+    pub fn rotation(&self, key: &NamespacedName, due: Option<Timestamp>, state: Option<State>) {
+        let (namespace, name) = (key.namespace.to_string(), key.name.to_string());
+        let labels = KeyLabels { namespace: namespace.clone(), name: name.clone() };
+        match due {
+            Some(due) => drop(self.rotation_due.get_or_create(&labels).set(due.as_second())),
+            None => drop(self.rotation_due.remove(&labels)),
+        }
+        for of in STATES {
+            let (namespace, name) = (namespace.clone(), name.clone());
+            let labels = KeyStateLabels { namespace, name, state: of.name() };
+            if Some(of) == state {
+                self.rotation_state.get_or_create(&labels).set(1);
+            } else {
+                self.rotation_state.remove(&labels);
+            }
+        }
+    }
+
+    /// Whether this process writes.
+    pub fn leads(&self, leading: bool) {
+        self.leader.set(leading.into());
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl PlanOutcome {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Written => "written",
+            Self::Refused => "refused",
+            Self::Retried => "retried",
+            Self::Waiting => "waiting",
+        }
+    }
+}
+
+fn to_i64(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines of a metric with samples, without comments.
+    fn lines(metrics: &Metrics, metric: &str) -> Vec<String> {
+        let text = metrics.encode();
+        let mut lines: Vec<String> =
+            text.lines().filter(|line| line.starts_with(metric)).map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn a_key_has_one_state_and_no_series_once_it_is_gone() {
+        let metrics = Metrics::new();
+        let key = NamespacedName::new("search", "prod");
+        let due = Timestamp::from_second(1_800_000_000).ok();
+        metrics.rotation(&key, due, Some(State::Fresh));
+        metrics.rotation(&key, due, Some(State::DueSoon));
+        let state = r#"anthropic_rbac_api_key_rotation_state{namespace="search",name="prod",state="DueSoon"} 1"#;
+        let due = r#"anthropic_rbac_api_key_rotation_due_timestamp_seconds{namespace="search",name="prod"} 1800000000"#;
+        assert_eq!(lines(&metrics, "anthropic_rbac_api_key"), [due, state]);
+        metrics.rotation(&key, None, None);
+        assert_eq!(lines(&metrics, "anthropic_rbac_api_key"), [""; 0]);
+    }
+
+    #[test]
+    fn objects_are_counted_by_what_they_are_now() {
+        let metrics = Metrics::new();
+        let kind = ObjectKind::Workspace;
+        metrics.object(kind, None, Some(Is::Unknown));
+        metrics.object(kind, None, Some(Is::Unknown));
+        metrics.object(kind, Some(Is::Unknown), Some(Is::True));
+        metrics.object(kind, Some(Is::Unknown), None);
+        assert_eq!(lines(&metrics, "anthropic_rbac_objects"), [
+            r#"anthropic_rbac_objects{kind="Workspace",ready="True"} 1"#,
+            r#"anthropic_rbac_objects{kind="Workspace",ready="Unknown"} 0"#,
+        ]);
+    }
+
+    #[test]
+    fn counters_and_the_build_have_their_documented_names() {
+        let metrics = Metrics::new();
+        metrics.planned(PlanOutcome::Written);
+        metrics.requested("patch", ObjectKind::Secret, Some(409));
+        metrics.requested("get", ObjectKind::Secret, None);
+        metrics.plan_took(Duration::from_millis(2));
+        assert_eq!(lines(&metrics, "anthropic_rbac_plans"), [
+            r#"anthropic_rbac_plans_total{outcome="written"} 1"#
+        ]);
+        assert_eq!(lines(&metrics, "anthropic_rbac_api_requests"), [
+            r#"anthropic_rbac_api_requests_total{verb="get",kind="Secret",code_class="none"} 1"#,
+            r#"anthropic_rbac_api_requests_total{verb="patch",kind="Secret",code_class="4xx"} 1"#,
+        ]);
+        assert_eq!(lines(&metrics, "anthropic_rbac_plan_duration_seconds_count"), [
+            "anthropic_rbac_plan_duration_seconds_count 1"
+        ]);
+        let build = format!(r#"anthropic_rbac_build_info{{version="{}"}} 1"#, env!("CARGO_PKG_VERSION"));
+        assert_eq!(lines(&metrics, "anthropic_rbac_build"), [build]);
+    }
+}

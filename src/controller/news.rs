@@ -1,0 +1,67 @@
+//! What cycles tell the loop while they are at work.
+//! Must not carry a key.
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::object::{ObjectKey, Version};
+use crate::plan::world::Change;
+use crate::policy::name::NamespacedName;
+
+/// A request to an object is about to be sent, or was answered.
+#[derive(Debug)]
+pub enum News {
+    /// A request is about to be sent: what the watches tell of the object may be its echo.
+    Begun(ObjectKey),
+    /// It was answered; with nothing learned if it failed.
+    Ended { key: ObjectKey, learned: Option<Learned> },
+}
+
+/// What an answer tells of an object.
+#[derive(Debug)]
+pub struct Learned {
+    /// The workspace whose cycle it was.
+    pub by: NamespacedName,
+    /// The object's version.
+    pub version: Version,
+    /// What is known of it now.
+    pub change: Change,
+    /// There is more to it than what that cycle did itself: it must look again.
+    pub surprise: bool,
+}
+
+/// Where a cycle tells its news.
+#[derive(Clone, Debug)]
+pub struct Teller {
+    news: UnboundedSender<News>,
+    by: NamespacedName,
+}
+
+// === impl Teller ===
+
+impl Teller {
+    /// Tells in the name of a workspace's cycle.
+    pub fn new(news: UnboundedSender<News>, by: NamespacedName) -> Self {
+        Self { news, by }
+    }
+
+    /// A request is about to be sent.
+    pub fn begun(&self, key: &ObjectKey) {
+        self.tell(News::Begun(key.clone()));
+    }
+
+    /// It was answered, and this is known of the object now.
+    pub fn learned(&self, key: ObjectKey, version: Version, change: Change, surprise: bool) {
+        let learned = Learned { by: self.by.clone(), version, change, surprise };
+        self.tell(News::Ended { key, learned: Some(learned) });
+    }
+
+    /// It failed, or said nothing.
+    pub fn ended(&self, key: ObjectKey) {
+        self.tell(News::Ended { key, learned: None });
+    }
+
+    fn tell(&self, news: News) {
+        // Nobody listens any more at shutdown only.
+        let _ = self.news.send(news);
+    }
+}
