@@ -24,11 +24,13 @@
 
 #[cfg(feature = "operator")]
 pub mod api;
+#[cfg(feature = "operator")]
+pub mod cli;
+#[cfg(feature = "operator")]
+pub mod controller;
 pub mod gateway;
 #[cfg(feature = "operator")]
 pub mod material;
 #[cfg(feature = "operator")]
 pub mod plan;
 pub mod policy;
-#[cfg(feature = "operator")]
-pub mod controller;

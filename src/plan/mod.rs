@@ -1,15 +1,11 @@
 //! Snapshot in, plan out: the one place where everything that should exist is derived from
 //! everything that is known. Must not do IO or read a clock.
 
-mod attached;
-mod claims;
 pub mod facts;
 mod findings;
 pub mod keys;
-mod names;
 pub mod output;
 pub mod outputs;
-mod references;
 mod status;
 #[cfg(test)]
 mod tests;

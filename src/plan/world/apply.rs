@@ -1,125 +1,24 @@
-//! All facts known, indexed by workspace: changes in, snapshots out.
-//! Must not decide anything, do IO, or read a clock.
+//! Changes in: what is known is brought up to date, and whoever it matters to is named.
+//! Must not look further than the indices reach.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use jiff::Timestamp;
-
 use super::attached::Attached;
-use super::claims::{Claim, Claims};
-use super::facts::{
-    BindingFacts, KeyRefFacts, OutputFacts, OutputId, OutputKind, Ownership, Rival, SecretFacts,
-    SecretLookup, Snapshot, ValueLookup, WorkspaceFacts,
-};
-use super::names::Names;
-use super::references::References;
+use super::change::{Change, SecretAccess};
+use super::claims::Claim;
+use super::{Affected, Owner, World, references, unit};
 use crate::api::metadata::ENVIRONMENT;
-use crate::policy::catalogue::Catalogue;
+use crate::plan::facts::{
+    BindingFacts, KeyRefFacts, OutputFacts, OutputId, OutputKind, Ownership, SecretFacts,
+    ValueLookup, WorkspaceFacts,
+};
 use crate::policy::finding::Kind;
 use crate::policy::key::ValueFacts;
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::selector::Labels;
 
-/// One thing that became known.
-#[derive(Clone, Debug)]
-pub enum Change {
-    Workspace(WorkspaceFacts),
-    WorkspaceGone(NamespacedName),
-    Binding(BindingFacts),
-    BindingGone(NamespacedName),
-    KeyRef(KeyRefFacts),
-    KeyRefGone(NamespacedName),
-    Namespace(Name, Labels),
-    NamespaceGone(Name),
-    /// A ConfigMap with our label.
-    ConfigMap(NamespacedName, OutputFacts),
-    ConfigMapGone(NamespacedName),
-    /// Any Secret of a namespace whose Secrets are looked at.
-    Secret(NamespacedName, SecretFacts),
-    SecretGone(NamespacedName),
-    /// Whether a namespace's Secrets may be looked at, once that is known; `Listed` comes
-    /// after all of them did.
-    SecretAccess(Name, SecretAccess),
-    /// The data keys of a Secret, read at this resourceVersion.
-    SecretValues {
-        name: NamespacedName,
-        resource_version: Name,
-        values: BTreeMap<Name, ValueFacts>,
-    },
-}
-
-/// Whether a namespace's Secrets may be looked at.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SecretAccess {
-    /// Every Secret in it is known.
-    Listed,
-    /// We may not look.
-    Denied,
-}
-
-/// What a Secret that nobody has looked at counts as.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Unseen {
-    /// Not known yet: its workspace waits. What the operator does.
-    Waits,
-    /// Present with some value: what the command line does with files.
-    Assumed,
-    /// Absent: the command line's `--strict`.
-    Absent,
-}
-
-/// Workspaces for which something that matters is different now.
-pub type Affected = BTreeSet<NamespacedName>;
-
-/// All facts known.
-#[derive(Debug)]
-pub struct World {
-    catalogue: Arc<Catalogue>,
-    unseen: Unseen,
-    workspaces: HashMap<NamespacedName, Arc<WorkspaceFacts>>,
-    bindings: HashMap<NamespacedName, Arc<BindingFacts>>,
-    keys: HashMap<NamespacedName, Arc<KeyRefFacts>>,
-    attached: HashMap<NamespacedName, Attached>,
-    namespaces: HashMap<Name, Arc<Labels>>,
-    /// Sorted, so that everything named after a workspace is found together.
-    config_maps: BTreeMap<NamespacedName, Arc<OutputFacts>>,
-    secrets: HashMap<Name, SecretScope>,
-    /// Our outputs by the object that owns them.
-    outputs_of: HashMap<(Kind, NamespacedName), BTreeSet<OutputId>>,
-    references: References,
-    claims: Claims,
-    names: Names,
-}
-
-#[derive(Debug, Default)]
-struct SecretScope {
-    access: Option<SecretAccess>,
-    by_name: HashMap<Name, Arc<SecretFacts>>,
-}
-
-// === impl World ===
-
 impl World {
-    /// Knows nothing yet.
-    pub fn new(catalogue: Arc<Catalogue>, unseen: Unseen) -> Self {
-        Self {
-            catalogue,
-            unseen,
-            workspaces: HashMap::new(),
-            bindings: HashMap::new(),
-            keys: HashMap::new(),
-            attached: HashMap::new(),
-            namespaces: HashMap::new(),
-            config_maps: BTreeMap::new(),
-            secrets: HashMap::new(),
-            outputs_of: HashMap::new(),
-            references: References::default(),
-            claims: Claims::default(),
-            names: Names::default(),
-        }
-    }
-
     /// Takes in a change; the workspaces for which something that matters is different now.
     /// Repeating a change, or changing what nobody decides by, affects nobody.
     pub fn apply(&mut self, change: Change) -> Affected {
@@ -148,53 +47,13 @@ impl World {
         }
     }
 
-    /// Every workspace that exists or is referred to.
-    pub fn workspaces(&self) -> BTreeSet<NamespacedName> {
-        self.workspaces
-            .keys()
-            .chain(self.attached.keys())
-            .cloned()
-            .collect()
-    }
-
-    /// The namespaces whose Secrets must be looked at.
-    pub fn secret_namespaces(&self) -> BTreeSet<Name> {
-        self.references.namespaces()
-    }
-
-    /// What is known about one workspace; `None` while Secrets of a namespace it needs have
-    /// not been looked at.
-    pub fn snapshot(&self, workspace: &NamespacedName, now: Timestamp) -> Option<Snapshot> {
-        let nothing = Attached::default();
-        let attached = self.attached.get(workspace).unwrap_or(&nothing);
-        let mut secrets = BTreeMap::new();
-        for name in self.references.of_workspace(workspace) {
-            secrets.insert(name.clone(), self.lookup(name)?);
-        }
-        let namespaces = attached.namespaces().chain([&workspace.namespace]);
-        let known = |name: &Name| Some((name.clone(), self.namespaces.get(name)?.clone()));
-        Some(Snapshot {
-            now,
-            name: workspace.clone(),
-            workspace: self.workspaces.get(workspace).cloned(),
-            bindings: attached.bindings.values().cloned().collect(),
-            keys: attached.keys.values().cloned().collect(),
-            namespaces: namespaces.filter_map(known).collect(),
-            secrets,
-            outputs: self.outputs(workspace, attached),
-            rivals: self.rivals(workspace, attached),
-            failures: BTreeMap::new(),
-            catalogue: self.catalogue.clone(),
-        })
-    }
-
     fn set_workspace(&mut self, name: &NamespacedName, facts: Option<WorkspaceFacts>) -> Affected {
         if !replace(&mut self.workspaces, name, facts) {
             return Affected::new();
         }
         let facts = self.workspaces.get(name);
         let named = facts
-            .map(|facts| super::references::of_workspace(facts))
+            .map(|facts| references::of_workspace(facts))
             .unwrap_or_default();
         self.references
             .set((Kind::Workspace, name.clone()), name, named);
@@ -216,7 +75,7 @@ impl World {
         }
         let mut named = Vec::new();
         if let (Some(workspace), Some(facts)) = (&after, facts) {
-            named = super::references::of_binding(&facts);
+            named = references::of_binding(&facts);
             let attached = self.attached.entry(workspace.clone()).or_default();
             attached.bindings.insert(name.clone(), facts);
         }
@@ -241,7 +100,7 @@ impl World {
         }
         let mut named = Vec::new();
         if let (Some(workspace), Some(facts)) = (&after, facts) {
-            named = super::references::of_key(&facts);
+            named = references::of_key(&facts);
             let attached = self.attached.entry(workspace.clone()).or_default();
             attached.keys.insert(name.clone(), facts);
         }
@@ -411,118 +270,6 @@ impl World {
         claims
     }
 
-    fn memory(&self, target: &NamespacedName) -> Option<Arc<super::facts::KeyMemory>> {
-        let secret = self
-            .secrets
-            .get(&target.namespace)?
-            .by_name
-            .get(&target.name)?;
-        secret.output.as_ref()?.memory.clone()
-    }
-
-    fn lookup(&self, name: &NamespacedName) -> Option<SecretLookup> {
-        let scope = self.secrets.get(&name.namespace);
-        if let Some(secret) = scope.and_then(|scope| scope.by_name.get(&name.name)) {
-            return Some(SecretLookup::Present(secret.clone()));
-        }
-        match (scope.and_then(|scope| scope.access), self.unseen) {
-            (Some(SecretAccess::Denied), _) => Some(SecretLookup::Denied),
-            (Some(SecretAccess::Listed), _) | (None, Unseen::Absent) => Some(SecretLookup::Absent),
-            (None, Unseen::Assumed) => Some(SecretLookup::Assumed),
-            (None, Unseen::Waits) => None,
-        }
-    }
-
-    fn outputs(
-        &self,
-        workspace: &NamespacedName,
-        attached: &Attached,
-    ) -> BTreeMap<OutputId, Arc<OutputFacts>> {
-        let owners = attached
-            .keys
-            .keys()
-            .map(|key| (Kind::ApiKeyRef, key.clone()));
-        let owners = owners.chain([(Kind::Workspace, workspace.clone())]);
-        let owned = owners
-            .filter_map(|owner| self.outputs_of.get(&owner))
-            .flatten();
-        let named = attached.keys.values().filter_map(|facts| {
-            let target = facts.object.spec.as_ref().ok()?.target.as_ref()?;
-            Some(OutputId::secret(
-                facts.object.name.namespace.clone(),
-                target.secret.clone(),
-            ))
-        });
-        let prefix =
-            NamespacedName::new(workspace.namespace.clone(), format!("{}.", workspace.name));
-        let after = self.config_maps.range(&prefix..).map(|(name, _)| name);
-        let named_after = after.take_while(|name| {
-            name.namespace == prefix.namespace && name.name.starts_with(&*prefix.name)
-        });
-        let named = named.chain(named_after.map(|name| OutputId {
-            kind: OutputKind::ConfigMap,
-            name: name.clone(),
-        }));
-        let mut found: BTreeMap<OutputId, Arc<OutputFacts>> = BTreeMap::new();
-        for id in owned.cloned().chain(named) {
-            if let Some(facts) = self.output(&id) {
-                found.insert(id, facts);
-            }
-        }
-        found
-    }
-
-    fn output(&self, id: &OutputId) -> Option<Arc<OutputFacts>> {
-        match id.kind {
-            OutputKind::ConfigMap => self.config_maps.get(&id.name).cloned(),
-            OutputKind::Secret => {
-                let scope = self.secrets.get(&id.name.namespace)?;
-                let secret = scope.by_name.get(&id.name.name)?;
-                Some(
-                    secret
-                        .output
-                        .clone()
-                        .unwrap_or_else(|| Arc::new(foreign(secret))),
-                )
-            }
-        }
-    }
-
-    fn rivals(&self, workspace: &NamespacedName, attached: &Attached) -> Vec<Rival> {
-        let mut rivals = BTreeMap::new();
-        let others = attached
-            .keys
-            .keys()
-            .flat_map(|key| self.claims.rivals_of(key));
-        for name in others.filter(|name| !attached.keys.contains_key(*name)) {
-            let Some(facts) = self.keys.get(name) else {
-                continue;
-            };
-            let digest = self.claims.digests_of(name).next();
-            let present = facts
-                .versions
-                .iter()
-                .find(|version| version.active_until.is_none());
-            rivals.insert(
-                name.clone(),
-                Rival {
-                    name: name.clone(),
-                    workspace: unit(&facts.workspace, name),
-                    created: facts.object.created,
-                    facts: facts.clone(),
-                    digest,
-                    in_use: digest.is_some_and(|digest| {
-                        present.is_some_and(|version| version.fingerprint == digest.fingerprint())
-                    }),
-                },
-            );
-        }
-        rivals
-            .into_values()
-            .filter(|rival| rival.workspace != *workspace)
-            .collect()
-    }
-
     fn detach(&mut self, workspace: &NamespacedName, remove: impl FnOnce(&mut Attached)) {
         if let Some(attached) = self.attached.get_mut(workspace) {
             remove(attached);
@@ -550,26 +297,6 @@ impl World {
             .filter_map(|owner| self.unit_of(owner))
             .collect()
     }
-
-    fn unit_of(&self, (kind, name): &Owner) -> Option<NamespacedName> {
-        match kind {
-            Kind::Workspace => Some(name.clone()),
-            Kind::ApiKeyRef => self
-                .keys
-                .get(name)
-                .map(|facts| unit(&facts.workspace, name)),
-            Kind::RoleBinding => None,
-        }
-    }
-}
-
-type Owner = (Kind, NamespacedName);
-
-/// The unit of work an object belongs to: the workspace it names, or where that cannot be
-/// told, a nameless one of its namespace, which does not exist.
-fn unit(workspace: &Option<NamespacedName>, object: &NamespacedName) -> NamespacedName {
-    let nameless = || NamespacedName::new(object.namespace.clone(), "");
-    workspace.clone().unwrap_or_else(nameless)
 }
 
 fn owner_of(object: &NamespacedName, owner: &Ownership) -> Option<Owner> {
@@ -578,19 +305,6 @@ fn owner_of(object: &NamespacedName, owner: &Ownership) -> Option<Owner> {
         Ownership::Controlled { kind, name, uid: _ } => Some((*kind, named(name))),
         Ownership::Retained(name) => Some((Kind::ApiKeyRef, named(name))),
         Ownership::Foreign => None,
-    }
-}
-
-fn foreign(secret: &SecretFacts) -> OutputFacts {
-    OutputFacts {
-        uid: secret.uid.clone(),
-        resource_version: secret.resource_version.clone(),
-        owner: Ownership::Foreign,
-        other_owners: Vec::new(),
-        marks: BTreeMap::new(),
-        data_keys: Vec::new(),
-        intact: true,
-        memory: None,
     }
 }
 

@@ -1,0 +1,273 @@
+//! `check`: one decision, and which binding made it.
+//! Must not hold a rule: it asks `decide` and prints the answer.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::failure::{Exit, Failure};
+use super::screen::{BAD, Format, GOOD, say, styled, table};
+use super::source::{Source, SourceArgs, assumptions};
+use crate::gateway::policy_json;
+use crate::plan::facts::{SecretLookup, Snapshot};
+use crate::policy::decide::{Denial, MAX_GROUPS, Permit, Request, decide};
+use crate::policy::digest::Digest;
+use crate::policy::name::{Name, NamespacedName, check_name};
+use crate::policy::subject::{Subject, SubjectId, SubjectRef};
+use crate::policy::table::Policy;
+
+/// Say whether a request would be allowed, and why
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+SUBJECT is one of
+  serviceaccount:NAMESPACE/NAME   a ServiceAccount of the cluster
+  user:ISSUER:NAME                a person or machine of one of the Workspace's issuers
+  group:ISSUER:NAME               a group of one, as if it called by itself
+  clientkey:NAMESPACE/NAME        whoever holds a key of this Secret
+
+Examples:
+  anthropic-rbac check serviceaccount:search/search -w production --model claude-haiku-4-5 -f .
+  anthropic-rbac check user:corp:uma@example.com --groups data-science -w claude/production \\
+    --model claude-opus-4-5 --max-tokens 9999 -f examples/seed -o json
+
+Exit codes: 0 allowed, 1 denied, 2 no answer: bad input, or a cluster that cannot be read.")]
+pub struct Args {
+    /// Who calls
+    #[arg(value_name = "SUBJECT")]
+    subject: String,
+    /// The Workspace: NAME, or NAMESPACE/NAME
+    #[arg(short, long, value_name = "W")]
+    workspace: String,
+    /// The model that is asked for
+    #[arg(long, value_name = "M")]
+    model: String,
+    /// The max_tokens that is asked for
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<u64>,
+    /// Groups of the user, by its issuer's names; 64 count, those that sort first
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    groups: Vec<String>,
+    /// When it is asked, such as 2026-12-01T00:00:00Z [default: now]
+    #[arg(long, value_name = "TIME")]
+    at: Option<Timestamp>,
+    #[command(flatten)]
+    source: SourceArgs,
+    /// How the answer is written
+    #[arg(short = 'o', long = "output", value_enum, default_value_t)]
+    format: Format,
+}
+
+/// The answer as programs read it. All members are always there.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    decision: &'static str,
+    status: u16,
+    message: Option<String>,
+    model: &'a str,
+    max_tokens: Option<u32>,
+    requests_per_minute: Option<u32>,
+    role: Option<&'a str>,
+    binding: Option<&'a str>,
+    api_key_ref: Option<&'a str>,
+    workspace: String,
+    policy_revision: String,
+    assumptions: Vec<String>,
+}
+
+/// Runs it.
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    // Exit code 1 is an answer here, and nothing else may look like it.
+    decided(args).map_err(|failure| match failure {
+        Failure::Failed(message) => Failure::BadInput(message),
+        failure @ (Failure::BadInput(_) | Failure::Problems(_)) => failure,
+    })
+}
+
+fn decided(args: &Args) -> Result<Exit, Failure> {
+    let subject =
+        SubjectRef::parse(&args.subject).map_err(|error| Failure::BadInput(error.to_string()))?;
+    let groups = groups(&subject, &args.groups)?;
+    let at = args.at.unwrap_or_else(Timestamp::now);
+    let source = args.source.read()?;
+    let workspace = source.workspace(&args.workspace)?;
+    let snapshot = source.snapshot(&workspace, at)?;
+    let ids = ids(&subject, &source, &snapshot, args.source.is_strict())?;
+    let Some(resolution) = crate::plan::plan(&snapshot).resolution else {
+        return Err(Failure::BadInput(format!(
+            "Workspace {workspace} does not exist"
+        )));
+    };
+    let outcome = outcome(&resolution.policy, &ids, |subject| Request {
+        subject,
+        groups: &groups,
+        model: &args.model,
+        max_tokens: args.max_tokens,
+        at,
+    });
+    let answer = Answer::new(
+        args,
+        &workspace,
+        &resolution.policy,
+        &outcome,
+        assumptions(&snapshot),
+    );
+    super::screen::answer(&match args.format {
+        Format::Text => answer.text(),
+        Format::Json => answer.json(),
+    })?;
+    Ok(if outcome.is_ok() {
+        Exit::Done
+    } else {
+        Exit::No
+    })
+}
+
+/// A Secret can hold several client keys: what holds for it holds for every one of them.
+fn outcome<'a>(
+    policy: &Policy,
+    ids: &[SubjectId],
+    request: impl Fn(SubjectId) -> Request<'a>,
+) -> Result<Permit, Denial> {
+    let mut permit = Err(Denial::NoRole);
+    for id in ids {
+        permit = Ok(decide(policy, &request(*id))?);
+    }
+    permit
+}
+
+/// The groups that count, as the gateway would pick them.
+fn groups(subject: &SubjectRef, names: &[String]) -> Result<Vec<SubjectId>, Failure> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let SubjectRef::Known(Subject::User { issuer, .. }) = subject else {
+        return Err(Failure::BadInput(
+            "--groups goes with a user: only users have groups".to_owned(),
+        ));
+    };
+    let sorted: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    if let Some((name, why)) = sorted
+        .iter()
+        .find_map(|name| Some((name, check_name(name).err()?)))
+    {
+        return Err(Failure::BadInput(format!("group '{name}' {why}")));
+    }
+    if sorted.len() > MAX_GROUPS {
+        say(format_args!(
+            "note: of {} groups only the first {MAX_GROUPS} count",
+            sorted.len()
+        ));
+    }
+    let id = |name: &str| {
+        Subject::Group {
+            issuer: issuer.clone(),
+            name: Name::from(name),
+        }
+        .id()
+    };
+    Ok(sorted.into_iter().take(MAX_GROUPS).map(id).collect())
+}
+
+/// What the subject is looked up by.
+fn ids(
+    subject: &SubjectRef,
+    source: &Source,
+    snapshot: &Snapshot,
+    strict: bool,
+) -> Result<Vec<SubjectId>, Failure> {
+    let secret = match subject {
+        SubjectRef::Known(subject) => return Ok(vec![subject.id()]),
+        SubjectRef::ClientKeySecret(secret) => secret,
+    };
+    let id = |digest: Digest| Subject::ClientKey(digest).id();
+    let unknown = |why: &str| Err(Failure::BadInput(format!("Secret {secret} {why}")));
+    if let Some(values) = source.materials.get(secret) {
+        return match values
+            .values()
+            .map(|value| id(value.facts().digest))
+            .collect::<Vec<_>>()
+        {
+            ids if ids.is_empty() => unknown("holds no key"),
+            ids => Ok(ids),
+        };
+    }
+    match snapshot.secrets.get(secret) {
+        Some(SecretLookup::Present(_)) => unknown(
+            "is not read from a cluster, so its keys are not known; put it among manifests of -f",
+        ),
+        Some(SecretLookup::Denied) => unknown("may not be looked at by you"),
+        Some(SecretLookup::Absent) => unknown("does not exist"),
+        None if strict || source.is_cluster => unknown("does not exist, or nothing names it"),
+        Some(SecretLookup::Assumed) | None => Ok(vec![id(crate::plan::assumed_client_key(secret))]),
+    }
+}
+
+// === impl Answer ===
+
+impl<'a> Answer<'a> {
+    fn new(
+        args: &'a Args,
+        workspace: &NamespacedName,
+        policy: &Policy,
+        outcome: &'a Result<Permit, Denial>,
+        assumptions: Vec<String>,
+    ) -> Self {
+        let (permit, denial) = match outcome {
+            Ok(permit) => (Some(permit), None),
+            Err(denial) => (None, Some(denial)),
+        };
+        Self {
+            decision: if permit.is_some() { "Allow" } else { "Deny" },
+            status: denial.map_or(200, Denial::status),
+            message: denial.map(ToString::to_string),
+            model: &args.model,
+            max_tokens: permit.map(|permit| permit.max_tokens().get()),
+            requests_per_minute: permit.map(|permit| permit.requests_per_minute().get()),
+            role: permit.map(|permit| &**permit.role()),
+            binding: permit.map(|permit| &**permit.binding()),
+            api_key_ref: permit.map(|permit| &**permit.api_key_ref()),
+            workspace: workspace.to_string(),
+            policy_revision: policy_json::render(policy).revision.to_string(),
+            assumptions,
+        }
+    }
+
+    fn json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("an answer is plain data");
+        text.push('\n');
+        text
+    }
+
+    fn text(&self) -> String {
+        let style = if self.message.is_none() { GOOD } else { BAD };
+        let status = self.message.as_ref().map(|_| self.status.to_string());
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let number = |number: Option<u32>| number.map(|number| number.to_string());
+        let rows = [
+            ("message", self.message.clone()),
+            ("status", status),
+            ("role", owned(self.role)),
+            ("binding", owned(self.binding)),
+            ("model", Some(self.model.to_owned())),
+            ("max tokens", number(self.max_tokens)),
+            ("requests/min", number(self.requests_per_minute)),
+            ("key", owned(self.api_key_ref)),
+            ("workspace", Some(self.workspace.clone())),
+            ("policy revision", Some(self.policy_revision.clone())),
+        ];
+        let rows = rows
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        let assumed = self
+            .assumptions
+            .iter()
+            .map(|assumed| ("assumed", assumed.clone()));
+        format!(
+            "{}\n{}",
+            styled(style, self.decision),
+            table(rows.chain(assumed))
+        )
+    }
+}

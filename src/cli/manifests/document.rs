@@ -1,0 +1,337 @@
+//! Text into documents: values, and beside them where each of them is.
+//! Must not know what a document means.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+use serde_saphyr::{Location, MessageFormatter as _, Spanned, UserMessageFormatter};
+
+use super::files::Input;
+use super::place::{Inner, Mark, Place};
+use super::problem::Problem;
+
+/// One document of a file.
+#[derive(Debug)]
+pub struct Document {
+    /// The file.
+    pub file: Arc<str>,
+    /// Which document of it, counted from 1; `None` when there is only one.
+    pub number: Option<usize>,
+    /// What it says.
+    pub value: Value,
+    /// Where it says so.
+    pub place: Place,
+}
+
+/// Nesting that no manifest has.
+const DEEPEST: usize = 100;
+
+/// All documents of a file that can be read, and what is wrong with the others. JSON is YAML.
+pub fn documents(input: &Input) -> (Vec<Document>, Vec<Problem>) {
+    // Size is the user's own business; depth and aliases are not, since a few bytes of them
+    // can stand for very much.
+    let options = serde_saphyr::options! {
+        with_snippet: false,
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+        budget: serde_saphyr::budget! {
+            max_reader_input_bytes: None,
+            max_depth: DEEPEST,
+            max_events: usize::MAX,
+            max_nodes: usize::MAX,
+            max_total_scalar_bytes: usize::MAX,
+            max_total_comment_bytes: usize::MAX,
+            enforce_alias_anchor_ratio: false,
+        },
+    };
+    let mut reader = input.text.as_bytes();
+    let mut documents = Vec::new();
+    let mut problems = Vec::new();
+    let nodes = serde_saphyr::read_with_options::<_, Node>(&mut reader, options);
+    for (i, node) in nodes.enumerate() {
+        match node {
+            Ok(Node { value, place }) => documents.push(Document {
+                file: input.name.clone(),
+                number: Some(i + 1),
+                value,
+                place,
+            }),
+            Err(error) => problems.push(Problem {
+                mark: error.location().map(mark),
+                document: Some(i + 1),
+                ..Problem::of_file(&input.name, message(&error))
+            }),
+        }
+    }
+    if documents.len() + problems.len() == 1 {
+        documents
+            .iter_mut()
+            .for_each(|document| document.number = None);
+        problems
+            .iter_mut()
+            .for_each(|problem| problem.document = None);
+    }
+    (documents, problems)
+}
+
+/// What the reader says, without the text around it: that text may be a key.
+fn message(error: &serde_saphyr::Error) -> String {
+    format!(
+        "not valid YAML: {}",
+        UserMessageFormatter.format_message(error.without_snippet())
+    )
+}
+
+fn mark(location: Location) -> Mark {
+    let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    Mark {
+        line: number(location.line()),
+        column: number(location.column()),
+    }
+}
+
+/// A value and where it is.
+struct Node {
+    value: Value,
+    place: Place,
+}
+
+/// A value of which only the inside is known to be where.
+struct Bare {
+    value: Value,
+    inner: Inner,
+}
+
+// === impl Node ===
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Spanned {
+            value: Bare { value, inner },
+            referenced,
+            ..
+        } = Spanned::<Bare>::deserialize(deserializer)?;
+        let place = Place {
+            key: None,
+            value: mark(referenced),
+            inner,
+        };
+        Ok(Self { value, place })
+    }
+}
+
+impl<'de> Deserialize<'de> for Bare {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(BareVisitor)
+    }
+}
+
+struct BareVisitor;
+
+impl<'de> Visitor<'de> for BareVisitor {
+    type Value = Bare;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any YAML value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Bare, E> {
+        Ok(leaf(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Bare, E> {
+        Ok(leaf(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Bare, E> {
+        Ok(leaf(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Bare, E> {
+        Ok(leaf(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Bare, E> {
+        Ok(leaf(value))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Bare, E> {
+        Ok(leaf(value))
+    }
+
+    fn visit_unit<E>(self) -> Result<Bare, E> {
+        Ok(leaf(Value::Null))
+    }
+
+    fn visit_none<E>(self) -> Result<Bare, E> {
+        Ok(leaf(Value::Null))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Bare, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Bare, A::Error> {
+        let (mut values, mut places) = (Vec::new(), Vec::new());
+        while let Some(Node { value, place }) = items.next_element()? {
+            values.push(value);
+            places.push(place);
+        }
+        Ok(Bare {
+            value: Value::Array(values),
+            inner: Inner::List(places),
+        })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Bare, A::Error> {
+        let (mut values, mut places) = (Map::new(), Vec::new());
+        while let Some((name, key)) = fields.next_key_seed(Key)? {
+            let Node { value, mut place } = fields.next_value()?;
+            place.key = Some(key);
+            places.push((name.as_str().into(), place));
+            values.insert(name, value);
+        }
+        Ok(Bare {
+            value: Value::Object(values),
+            inner: Inner::Map(places),
+        })
+    }
+}
+
+/// The name of a field and where it is.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = (String, Mark);
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        let name = Spanned::<String>::deserialize(deserializer)?;
+        Ok((name.value, mark(name.referenced)))
+    }
+}
+
+fn leaf(value: impl Into<Value>) -> Bare {
+    Bare {
+        value: value.into(),
+        inner: Inner::Leaf,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::path::FieldPath;
+    use super::*;
+
+    fn read(text: &str) -> (Vec<Document>, Vec<Problem>) {
+        documents(&Input {
+            name: "a.yaml".into(),
+            text: text.to_owned().into(),
+        })
+    }
+
+    fn at(document: &Document, path: &str) -> (u32, u32) {
+        let mark = document.place.mark(&FieldPath::parse(path));
+        (mark.line, mark.column)
+    }
+
+    #[test]
+    fn every_field_is_found_where_it_is_written() {
+        let text = "\
+# a comment
+kind: Workspace
+spec:
+  roles:
+  - name: user
+    maxTokens: 12
+  - {name: batch, models: [\"a\", b]}
+  note: |
+    two
+    lines
+";
+        let (documents, problems) = read(text);
+        assert_eq!((documents.len(), problems.as_slice()), (1, [].as_slice()));
+        let document = &documents[0];
+        assert_eq!(document.number, None);
+        assert_eq!(at(document, "kind"), (2, 7));
+        assert_eq!(at(document, "spec.roles[0]"), (5, 5));
+        assert_eq!(at(document, "spec.roles[0].maxTokens"), (6, 16));
+        assert_eq!(at(document, "spec.roles[1].models[1]"), (7, 33));
+        assert_eq!(
+            at(document, "spec.roles[1].absent"),
+            (7, 5),
+            "what is not there: around it"
+        );
+        let name = document
+            .place
+            .name_mark(&FieldPath::parse("spec.roles[0].maxTokens"));
+        assert_eq!((name.line, name.column), (6, 5));
+    }
+
+    #[test]
+    fn documents_are_counted_and_empty_ones_are_not() {
+        let (documents, problems) = read("---\n# nothing\n---\na: 1\n---\n---\nb: 2\n");
+        assert_eq!(problems, []);
+        let numbers: Vec<_> = documents.iter().map(|document| document.number).collect();
+        assert_eq!(numbers, [Some(1), Some(2)]);
+        assert_eq!(at(&documents[1], "b"), (7, 4));
+    }
+
+    #[test]
+    fn json_is_read_with_places_too() {
+        let (documents, problems) =
+            read("{\n\t\"kind\": \"List\",\n\t\"items\": [ {\"a\": 1.5} ]\n}\n");
+        assert_eq!(problems, []);
+        assert_eq!(
+            documents[0].value,
+            serde_json::json!({"kind": "List", "items": [{"a": 1.5}]})
+        );
+        assert_eq!(at(&documents[0], "items[0].a"), (3, 19));
+    }
+
+    #[test]
+    fn a_field_twice_is_refused_and_the_next_document_still_read() {
+        let (documents, problems) = read("a: 1\nb: 2\na: 3\n---\nc: 1\n");
+        assert_eq!(documents.len(), 1);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert_eq!(problems[0].mark, Some(Mark { line: 3, column: 1 }));
+        assert_eq!(problems[0].document, Some(1));
+    }
+
+    #[test]
+    fn an_alias_is_where_it_is_used() {
+        let (documents, _) = read("a: &x {n: 1}\nb: *x\n");
+        assert_eq!(documents[0].value["b"]["n"], 1);
+        assert_eq!(at(&documents[0], "b"), (2, 4));
+    }
+
+    #[test]
+    fn numbers_that_tools_read_differently_stay_text() {
+        let (documents, _) = read("a: 010\nb: 1_000\nc: 12\nd: 2026-01-01T00:00:00Z\n");
+        assert_eq!(
+            documents[0].value,
+            serde_json::json!({"a": "010", "b": "1_000", "c": 12, "d": "2026-01-01T00:00:00Z"})
+        );
+    }
+
+    #[test]
+    fn a_broken_file_is_reported_without_what_is_in_it() {
+        for text in [
+            "stringData:\n  key: sk-ant-api03-CANARY\n bad: [\n",
+            "key: \"sk-ant-api03-CANARY\n",
+            "key: !!int sk-ant-api03-CANARY\n",
+            "key: [sk-ant-api03-CANARY\nb: 1",
+            "key: *sk-ant-api03-CANARY\n",
+            "key: !sk-ant-api03-CANARY [a]\nx: {",
+        ] {
+            let (documents, problems) = read(text);
+            assert!(documents.is_empty() && !problems.is_empty(), "{text}");
+            for problem in problems {
+                assert!(!problem.to_string().contains("CANARY"), "{problem}");
+                assert!(problem.mark.is_some(), "{problem}");
+            }
+        }
+    }
+}

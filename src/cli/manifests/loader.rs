@@ -1,0 +1,363 @@
+//! Document by document into facts: checks each, converts it, and sees to it that no object is
+//! there twice.
+//! Must not stop at the first thing that is wrong.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kube::core::DeserializeGuard;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::document::Document;
+use super::fault::Fault;
+use super::hint::with_hint;
+use super::path::FieldPath;
+use super::place::{Inner, Mark, Place};
+use super::problem::Problem;
+use super::secret::{SecretManifest, take_values};
+use super::sort::{KINDS, Sort, sort};
+use super::{Manifests, Origin, metadata};
+use crate::api::admission::{self, admit};
+use crate::api::metadata::{MANAGED_BY, NAME, WORKSPACE};
+use crate::api::{ApiKeyRef, RoleBinding, Workspace, convert, crd};
+use crate::plan::facts::Invalid;
+use crate::policy::finding::{Kind, ObjectId};
+use crate::policy::name::{Name, NamespacedName};
+
+/// Takes documents in.
+pub struct Loader {
+    default_namespace: String,
+    /// What a message may hint at, by kind.
+    schemas: HashMap<Kind, Value>,
+    seen: HashMap<(&'static str, NamespacedName), (Arc<str>, Mark)>,
+    manifests: Manifests,
+    problems: Vec<Problem>,
+}
+
+/// One object on its way.
+struct Object {
+    file: Arc<str>,
+    document: Option<usize>,
+    /// Kind and name for messages.
+    label: String,
+    value: Value,
+    place: Place,
+}
+
+// === impl Loader ===
+
+impl Loader {
+    /// `default_namespace` is for objects that name none.
+    pub fn new(default_namespace: &str) -> Self {
+        let definitions = crd::all();
+        let schema = |kind: Kind| {
+            let of_kind = definitions
+                .iter()
+                .find(|crd| crd.spec.names.kind == kind.name());
+            let schema = crd::schema(of_kind.expect("every kind has a definition"));
+            (
+                kind,
+                serde_json::to_value(schema).expect("a schema is JSON"),
+            )
+        };
+        Self {
+            default_namespace: default_namespace.to_owned(),
+            schemas: KINDS.map(schema).into(),
+            seen: HashMap::new(),
+            manifests: Manifests::default(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Takes one document in.
+    pub fn take(&mut self, document: Document) {
+        let Document {
+            file,
+            number,
+            value,
+            place,
+        } = document;
+        self.object(Object {
+            file,
+            document: number,
+            label: String::new(),
+            value,
+            place,
+        });
+    }
+
+    /// What came of it.
+    pub fn finish(self) -> (Manifests, Vec<Problem>) {
+        (self.manifests, self.problems)
+    }
+
+    fn object(&mut self, mut object: Object) {
+        let sort = sort(&object.value);
+        match sort {
+            Sort::Other => {}
+            Sort::List => self.list(object),
+            Sort::Mistaken(fault) => {
+                object.label = label(&object.value, "");
+                self.fault(&object, fault);
+            }
+            Sort::Kustomization => self.manifests.notes.push(format!(
+                "{}: skipped: it is for kustomize; to read what it makes, pipe the output of \
+                 'kubectl kustomize' into -f -",
+                object.file
+            )),
+            Sort::Namespace => self.namespace(object),
+            Sort::Secret => self.secret(object),
+            Sort::Ours(kind) => self.ours(kind, object),
+        }
+    }
+
+    fn list(&mut self, mut list: Object) {
+        let (Value::Array(values), Inner::Map(fields)) = (
+            list.value["items"].take(),
+            std::mem::replace(&mut list.place.inner, Inner::Leaf),
+        ) else {
+            return;
+        };
+        let items = fields.into_iter().find(|(name, _)| &**name == "items");
+        if let Some((
+            _,
+            Place {
+                inner: Inner::List(places),
+                ..
+            },
+        )) = items
+        {
+            for (value, place) in values.into_iter().zip(places) {
+                let (file, document) = (list.file.clone(), list.document);
+                self.object(Object {
+                    file,
+                    document,
+                    label: String::new(),
+                    value,
+                    place,
+                });
+            }
+        }
+    }
+
+    fn ours(&mut self, kind: Kind, mut object: Object) {
+        // What is written in files is what is wanted; a status is what a cluster made of it.
+        if let Some(fields) = object.value.as_object_mut() {
+            fields.remove("status");
+        }
+        let name = self.name(&mut object);
+        let first = name
+            .as_ref()
+            .is_none_or(|name| self.is_first(kind.name(), name, &object));
+        let mut faults = metadata::check(&object.value);
+        let admitted = admit(&object.value).map_err(|problems| {
+            let schema = &self.schemas[&kind];
+            let hinted = |admission::Problem { field, message }: &admission::Problem| {
+                with_hint(schema, &object.value, field, message)
+            };
+            faults.extend(problems.iter().map(hinted));
+        });
+        faults
+            .into_iter()
+            .for_each(|fault| self.fault(&object, fault));
+        let (Some(name), Ok(admitted), true) = (name, admitted, first) else {
+            return;
+        };
+        object.value = admitted;
+        let converted = match kind {
+            Kind::Workspace => {
+                self.convert(&object, |guard: &DeserializeGuard<Workspace>, into| {
+                    let facts = convert::workspace(guard)?;
+                    let spec = facts.object.spec.clone().map(drop);
+                    into.workspaces.push(facts);
+                    Some(spec)
+                })
+            }
+            Kind::RoleBinding => {
+                self.convert(&object, |guard: &DeserializeGuard<RoleBinding>, into| {
+                    let facts = convert::role_binding(guard)?;
+                    let spec = facts.object.spec.clone().map(drop);
+                    into.bindings.push(facts);
+                    Some(spec)
+                })
+            }
+            Kind::ApiKeyRef => {
+                self.convert(&object, |guard: &DeserializeGuard<ApiKeyRef>, into| {
+                    let facts = convert::api_key_ref(guard)?;
+                    let spec = facts.object.spec.clone().map(drop);
+                    into.keys.push(facts);
+                    Some(spec)
+                })
+            }
+        };
+        match converted {
+            Ok(()) => {
+                let Object {
+                    file, place, value, ..
+                } = object;
+                let origin = Origin::new(file, place, &value);
+                self.manifests
+                    .origins
+                    .insert(ObjectId::new(kind, &name), origin);
+            }
+            Err(fault) => self.fault(&object, fault),
+        }
+    }
+
+    fn convert<K: DeserializeOwned>(
+        &mut self,
+        object: &Object,
+        convert: impl FnOnce(&DeserializeGuard<K>, &mut Manifests) -> Option<Result<(), Invalid>>,
+    ) -> Result<(), Fault> {
+        let at = |field: &str, message: String| Fault::of_value(FieldPath::parse(field), message);
+        let typed: K = serde_json::from_value(object.value.clone())
+            .map_err(|error| at("", error.to_string()))?;
+        match convert(&DeserializeGuard(Ok(typed)), &mut self.manifests) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(Invalid { field, message })) => Err(at(&field, message)),
+            None => Err(at("metadata", "name and namespace are required".to_owned())),
+        }
+    }
+
+    fn namespace(&mut self, mut object: Object) {
+        object.label = label(&object.value, "");
+        let mut faults = metadata::check(&object.value);
+        let name = object.value["metadata"]["name"].as_str().map(Name::from);
+        if name.is_none() {
+            faults.push(Fault::of_value(
+                FieldPath::parse("metadata.name"),
+                "is required, as a text",
+            ));
+        }
+        faults
+            .iter()
+            .for_each(|fault| self.fault(&object, fault.clone()));
+        let Some(name) = name else {
+            return;
+        };
+        let labels = object.value["metadata"]["labels"]
+            .as_object()
+            .into_iter()
+            .flatten();
+        let labels = labels
+            .filter_map(|(key, value)| Some((Name::from(&**key), Name::from(value.as_str()?))))
+            .collect();
+        if self.is_first("Namespace", &NamespacedName::new("", name.clone()), &object) {
+            self.manifests.namespaces.insert(name, labels);
+        }
+    }
+
+    fn secret(&mut self, mut object: Object) {
+        let (values, mut faults) = take_values(&mut object.value);
+        let labels = &object.value["metadata"]["labels"];
+        let is_ours = labels[MANAGED_BY] == NAME && labels.get(WORKSPACE).is_some();
+        if is_ours || object.value["metadata"].get("generateName").is_some() {
+            // Ours are made from the rest, whether exported from a cluster or rendered earlier;
+            // what is yet to get a name is nothing anybody can refer to.
+            return;
+        }
+        let name = self.name(&mut object);
+        faults.extend(metadata::check(&object.value));
+        if name.is_none() {
+            faults.push(Fault::of_value(
+                FieldPath::parse("metadata.name"),
+                "is required, as a text",
+            ));
+        }
+        let fine = faults.is_empty();
+        faults
+            .into_iter()
+            .for_each(|fault| self.fault(&object, fault));
+        let first = name
+            .as_ref()
+            .is_none_or(|name| self.is_first("Secret", name, &object));
+        let (Some(name), true, true) = (name, first, fine) else {
+            return;
+        };
+        match serde_json::from_value(object.value["metadata"].take()) {
+            Ok(meta) => drop(
+                self.manifests
+                    .secrets
+                    .insert(name, SecretManifest { meta, values }),
+            ),
+            Err(error) => self.fault(
+                &object,
+                Fault::of_value(FieldPath::parse("metadata"), error.to_string()),
+            ),
+        }
+    }
+
+    /// The name of a namespaced object, if it has one, with the namespace filled in and what
+    /// only a cluster can know taken out.
+    fn name(&mut self, object: &mut Object) -> Option<NamespacedName> {
+        object.label = label(&object.value, &self.default_namespace);
+        let meta = object.value.get_mut("metadata")?.as_object_mut()?;
+        for known_by_cluster in [
+            "uid",
+            "resourceVersion",
+            "generation",
+            "managedFields",
+            "ownerReferences",
+        ] {
+            meta.remove(known_by_cluster);
+        }
+        let namespace = meta.entry("namespace").or_insert(Value::Null);
+        if namespace.is_null() {
+            *namespace = Value::String(self.default_namespace.clone());
+        }
+        let text = |field: &str| meta.get(field).and_then(Value::as_str);
+        Some(NamespacedName::new(text("namespace")?, text("name")?))
+    }
+
+    fn is_first(&mut self, kind: &'static str, name: &NamespacedName, object: &Object) -> bool {
+        let here = (object.file.clone(), object.place.value);
+        let first = self
+            .seen
+            .entry((kind, name.clone()))
+            .or_insert_with(|| here.clone());
+        if *first == here {
+            return true;
+        }
+        let (file, Mark { line, column }) = first.clone();
+        let message = format!("is defined twice, first in {file}:{line}:{column}; keep one");
+        self.fault(object, Fault::of_value(FieldPath::root(), message));
+        false
+    }
+
+    fn fault(&mut self, object: &Object, fault: Fault) {
+        let Fault {
+            path,
+            name,
+            message,
+        } = fault;
+        let place = &object.place;
+        let mark = if name {
+            place.name_mark(&path)
+        } else {
+            place.mark(&path)
+        };
+        self.problems.push(Problem {
+            file: object.file.clone(),
+            mark: Some(mark),
+            document: object.document,
+            object: object.label.clone(),
+            field: path,
+            message,
+        });
+    }
+}
+
+/// Kind and name of an object as far as they can be read.
+fn label(value: &Value, default_namespace: &str) -> String {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let kind = text(&value["kind"]).unwrap_or_else(|| "object".to_owned());
+    let name = text(&value["metadata"]["name"]);
+    let namespace = text(&value["metadata"]["namespace"])
+        .or_else(|| (!default_namespace.is_empty()).then(|| default_namespace.to_owned()));
+    match (namespace, name) {
+        (Some(namespace), Some(name)) => format!("{kind} {namespace}/{name}"),
+        (None, Some(name)) => format!("{kind} {name}"),
+        (_, None) => kind,
+    }
+}

@@ -1,0 +1,83 @@
+//! Manifests on disk to facts. Whatever the API server would refuse is refused here, all of it
+//! at once, by file, line and column.
+//! Must not decide anything that is not about the form of a manifest.
+
+mod document;
+mod fault;
+mod files;
+mod hint;
+mod loader;
+mod metadata;
+mod origin;
+mod path;
+mod place;
+pub mod problem;
+mod secret;
+mod sort;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub use origin::Origin;
+pub use place::Mark;
+pub use secret::SecretManifest;
+
+use crate::plan::facts::{BindingFacts, KeyRefFacts, WorkspaceFacts};
+use crate::policy::finding::ObjectId;
+use crate::policy::name::{Name, NamespacedName};
+use crate::policy::selector::Labels;
+use problem::Problem;
+
+/// Everything of interest in the files.
+#[derive(Default)]
+pub struct Manifests {
+    pub workspaces: Vec<WorkspaceFacts>,
+    pub bindings: Vec<BindingFacts>,
+    pub keys: Vec<KeyRefFacts>,
+    /// Namespaces that have a manifest.
+    pub namespaces: BTreeMap<Name, Labels>,
+    pub secrets: BTreeMap<NamespacedName, SecretManifest>,
+    /// Where our objects are.
+    pub origins: BTreeMap<ObjectId, Origin>,
+    /// What was left out and may surprise.
+    pub notes: Vec<String>,
+}
+
+/// Reads everything that is named.
+///
+/// # Errors
+/// All that is wrong with it, in the order of files and lines.
+pub fn load(paths: &[PathBuf], default_namespace: &str) -> Result<Manifests, Vec<Problem>> {
+    let (inputs, mut problems) = files::read(paths);
+    let mut loader = loader::Loader::new(default_namespace);
+    for input in &inputs {
+        let (documents, unreadable) = document::documents(input);
+        problems.extend(unreadable);
+        for document in documents {
+            loader.take(document);
+        }
+    }
+    let (manifests, faulty) = loader.finish();
+    problems.extend(faulty);
+    if problems.is_empty() {
+        Ok(manifests)
+    } else {
+        problems.sort();
+        problems.dedup();
+        Err(problems)
+    }
+}
+
+// === impl Manifests ===
+
+impl Manifests {
+    /// How many objects of ours there are.
+    pub fn len(&self) -> usize {
+        self.workspaces.len() + self.bindings.len() + self.keys.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,94 @@
+//! What is wrong with an input: where, of what object, in which field, why, and what to do.
+//! Must never hold a value out of a Secret, nor one that looks like a key.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::path::FieldPath;
+use super::place::Mark;
+
+/// One thing wrong with the input. Sorts by where it is.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Problem {
+    /// The file, as it was named on the command line.
+    pub file: Arc<str>,
+    /// Where in it; `None` when it could not be read at all.
+    pub mark: Option<Mark>,
+    /// The document in a file of several, counted from 1, empty ones left out.
+    pub document: Option<usize>,
+    /// Kind and name of the object, as far as they are known.
+    pub object: String,
+    /// The field; the root for the whole.
+    pub field: FieldPath,
+    /// Cause and fix.
+    pub message: String,
+}
+
+// === impl Problem ===
+
+impl Problem {
+    /// A file that cannot be read.
+    pub fn of_file(file: &Arc<str>, message: impl Into<String>) -> Self {
+        Self {
+            file: file.clone(),
+            mark: None,
+            document: None,
+            object: String::new(),
+            field: FieldPath::root(),
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            file,
+            mark,
+            document,
+            object,
+            field,
+            message,
+        } = self;
+        f.write_str(file)?;
+        if let Some(Mark { line, column }) = mark {
+            write!(f, ":{line}:{column}")?;
+        }
+        if let Some(number) = document {
+            write!(f, " (document {number})")?;
+        }
+        if !object.is_empty() {
+            write!(f, " {object}")?;
+        }
+        if !field.steps().is_empty() {
+            write!(f, " {field}")?;
+        }
+        write!(f, ": {message}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_says_where_what_and_why() {
+        let problem = Problem {
+            mark: Some(Mark {
+                line: 12,
+                column: 7,
+            }),
+            document: Some(2),
+            object: "RoleBinding search/search-users".into(),
+            field: FieldPath::parse("spec.roles[0].maxTokens"),
+            ..Problem::of_file(&"file.yaml".into(), "must be at least 1")
+        };
+        assert_eq!(
+            problem.to_string(),
+            "file.yaml:12:7 (document 2) RoleBinding search/search-users \
+             spec.roles[0].maxTokens: must be at least 1"
+        );
+        let unreadable = Problem::of_file(&"a.yaml".into(), "is a socket");
+        assert_eq!(unreadable.to_string(), "a.yaml: is a socket");
+    }
+}

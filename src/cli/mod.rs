@@ -1,0 +1,112 @@
+//! The command line: a file a subcommand, each from what was typed to what the core is asked,
+//! and from its answer to text.
+//! Must not hold rules: whatever is decided is decided in `plan` and `policy`.
+
+mod check;
+mod completions;
+mod crds;
+mod failure;
+mod folder;
+mod init;
+mod manifests;
+mod nearest;
+mod operator;
+mod render;
+mod screen;
+mod source;
+
+use std::process::ExitCode;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
+
+use failure::Failure;
+
+/// Claude behind Kubernetes access control
+///
+/// Decides who may call which Claude model, renders what gateways enforce, maps API keys and
+/// flags their rotation: from manifests on disk or as an operator in a cluster.
+#[derive(Parser, Debug)]
+#[command(
+    name = "anthropic-rbac",
+    version,
+    max_term_width = 100,
+    styles = Styles::styled()
+        .header(AnsiColor::Green.on_default().bold())
+        .usage(AnsiColor::Green.on_default().bold())
+        .literal(AnsiColor::Cyan.on_default().bold())
+        .placeholder(AnsiColor::Cyan.on_default()),
+    after_help = "\
+Examples:
+  anthropic-rbac init                                   # a starter set of manifests
+  anthropic-rbac render -f examples/seed --out out      # what the operator would write
+  anthropic-rbac check serviceaccount:search/search -w production \\
+    --model claude-haiku-4-5 -f examples/seed           # one decision
+
+Exit codes: 0 done or allowed, 1 failed or denied, 2 bad input.
+Called kubectl-anthropic_rbac on PATH, it is 'kubectl anthropic-rbac', too."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    Operator(operator::Args),
+    Render(render::Args),
+    Check(check::Args),
+    Init(init::Args),
+    Crds(crds::Args),
+    Completions(completions::Args),
+}
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let parsed = Cli::command().bin_name(called_as()).get_matches();
+    let cli = Cli::from_arg_matches(&parsed).unwrap_or_else(|error| error.exit());
+    let ended = match cli.command {
+        Command::Operator(args) => operator::run(args),
+        Command::Render(args) => render::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::Crds(args) => crds::run(&args),
+        Command::Completions(args) => completions::run(&args),
+    };
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            screen::say(&failure);
+            failure.exit_code()
+        }
+    }
+}
+
+/// How help calls it: as a kubectl plugin its name is another.
+fn called_as() -> &'static str {
+    let name = std::env::args_os().next().map(std::path::PathBuf::from);
+    let name = name.as_deref().and_then(std::path::Path::file_stem);
+    match name.is_some_and(|name| name.as_encoded_bytes().starts_with(b"kubectl-")) {
+        true => "kubectl anthropic-rbac",
+        false => "anthropic-rbac",
+    }
+}
+
+/// Carries a future through, for commands that talk to a cluster.
+fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| Failure::Failed(format!("cannot start: {error}")))?;
+    runtime.block_on(future)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

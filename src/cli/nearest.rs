@@ -1,0 +1,53 @@
+//! The known word that somebody probably meant.
+//! Must not decide whether a word is wrong, only what it may have been.
+
+/// The closest of `known` to `word`, if any is close enough to be a slip: a third of its
+/// letters at most, one at least. Case alone is never a difference.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let folded = word.to_lowercase();
+    let limit = (word.chars().count() / 3).max(1);
+    known
+        .into_iter()
+        .map(|candidate| {
+            (
+                strsim::damerau_levenshtein(&folded, &candidate.to_lowercase()),
+                candidate,
+            )
+        })
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// A sentence for the end of a message: what was probably meant, else what there is.
+pub fn suggestion<'a>(word: &str, known: &[&'a str]) -> String {
+    match (nearest(word, known.iter().copied()), known) {
+        (Some(meant), _) => format!("did you mean '{meant}'?"),
+        (None, []) => "there is none".to_owned(),
+        (None, known) => format!("there is: {}", known.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIELDS: [&str; 3] = ["maxTokens", "models", "requestsPerMinute"];
+
+    #[test]
+    fn a_slip_finds_its_word() {
+        assert_eq!(nearest("maxToken", FIELDS), Some("maxTokens"));
+        assert_eq!(nearest("maxtokens", FIELDS), Some("maxTokens"));
+        assert_eq!(nearest("mdoels", FIELDS), Some("models"));
+    }
+
+    #[test]
+    fn another_word_finds_nothing() {
+        assert_eq!(nearest("budget", FIELDS), None);
+        assert_eq!(
+            suggestion("budget", &FIELDS),
+            "there is: maxTokens, models, requestsPerMinute"
+        );
+        assert_eq!(suggestion("budget", &[]), "there is none");
+    }
+}

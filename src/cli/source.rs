@@ -1,0 +1,218 @@
+//! Where facts come from: manifests that `-f` names, or the current cluster.
+//! Must not decide anything, and never reads a Secret's data from a cluster.
+
+mod cluster;
+mod files;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::failure::Failure;
+use super::manifests::Origin;
+use super::nearest::suggestion;
+use crate::material::KeyMaterial;
+use crate::plan::facts::{SecretLookup, Snapshot};
+use crate::plan::world::World;
+use crate::policy::finding::ObjectId;
+use crate::policy::name::{Name, NamespacedName};
+use crate::policy::subject::SubjectRef;
+
+/// What every command that reads facts takes.
+#[derive(clap::Args, Debug)]
+pub struct SourceArgs {
+    /// Manifests: files, folders with all below them, or - for stdin. Without, the current
+    /// cluster is read
+    #[arg(short = 'f', long = "filename", value_name = "PATH", num_args = 1..)]
+    files: Vec<PathBuf>,
+    /// Namespace of manifests that name none [default: default]; from a cluster, only Workspaces
+    /// of this one
+    #[arg(short, long, value_name = "NS")]
+    namespace: Option<String>,
+    /// Workspaces of all namespaces of the cluster, as without -n
+    #[arg(short = 'A', long, conflicts_with_all = ["files", "namespace"])]
+    all_namespaces: bool,
+    /// Take nothing for granted: Secrets that are not among the manifests count as absent, and
+    /// render fails when something is not ready
+    #[arg(long)]
+    strict: bool,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+/// Which cluster.
+#[derive(clap::Args, Debug, Clone)]
+pub struct ClusterArgs {
+    /// Kubeconfig to use instead of KUBECONFIG or ~/.kube/config
+    #[arg(long, value_name = "PATH")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+}
+
+/// All that is known.
+pub struct Source {
+    /// The facts.
+    pub world: World,
+    /// Values of Secrets, when they were in files.
+    pub materials: BTreeMap<NamespacedName, BTreeMap<Name, KeyMaterial>>,
+    /// Where our objects are written, when they are in files.
+    pub origins: BTreeMap<ObjectId, Origin>,
+    /// Whether it was read from a cluster.
+    pub is_cluster: bool,
+    /// Only Workspaces of this namespace are meant.
+    only: Option<Name>,
+    /// Workspaces that exist.
+    existing: BTreeSet<NamespacedName>,
+}
+
+// === impl SourceArgs ===
+
+impl SourceArgs {
+    /// Whether manifests are read.
+    pub fn is_files(&self) -> bool {
+        !self.files.is_empty()
+    }
+
+    /// Whether Secrets that are not there are not assumed.
+    pub fn is_strict(&self) -> bool {
+        self.strict
+    }
+
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// When the manifests are wrong, or the cluster cannot be read.
+    pub fn read(&self) -> Result<Source, Failure> {
+        if self.is_files() {
+            files::read(
+                &self.files,
+                self.namespace.as_deref().unwrap_or("default"),
+                self.strict,
+            )
+        } else {
+            super::block_on(cluster::read(
+                &self.cluster,
+                self.namespace.as_deref().map(Name::from),
+            ))
+        }
+    }
+}
+
+// === impl Source ===
+
+impl Source {
+    /// The workspaces that are meant, whether they exist or are only referred to.
+    pub fn workspaces(&self) -> Vec<NamespacedName> {
+        let meant = |name: &NamespacedName| {
+            self.only
+                .as_ref()
+                .is_none_or(|namespace| *namespace == name.namespace)
+        };
+        self.world.workspaces().into_iter().filter(meant).collect()
+    }
+
+    /// Whether all workspaces there are are meant.
+    pub fn is_whole(&self) -> bool {
+        self.only.is_none()
+    }
+
+    /// What is known about one workspace.
+    ///
+    /// # Errors
+    /// When Secrets it needs have not been looked at, which only a cluster can cause.
+    pub fn snapshot(
+        &self,
+        workspace: &NamespacedName,
+        now: Timestamp,
+    ) -> Result<Snapshot, Failure> {
+        self.world.snapshot(workspace, now).ok_or_else(|| {
+            Failure::Failed(format!(
+                "the Secrets of Workspace {workspace} have not been read"
+            ))
+        })
+    }
+
+    /// The one workspace that `NAME` or `NAMESPACE/NAME` means.
+    ///
+    /// # Errors
+    /// When there is none of that name, or several.
+    pub fn workspace(&self, text: &str) -> Result<NamespacedName, Failure> {
+        let known: Vec<NamespacedName> = self
+            .workspaces()
+            .into_iter()
+            .filter(|name| self.existing.contains(name))
+            .collect();
+        let wanted = |name: &&NamespacedName| match NamespacedName::parse(text) {
+            Some(full) => **name == full,
+            None => *name.name == *text,
+        };
+        let found: Vec<&NamespacedName> = known.iter().filter(wanted).collect();
+        match found.as_slice() {
+            [one] => Ok((*one).clone()),
+            [] => {
+                let names: Vec<String> = known
+                    .iter()
+                    .map(|name| {
+                        if text.contains('/') {
+                            name.to_string()
+                        } else {
+                            name.name.to_string()
+                        }
+                    })
+                    .collect::<BTreeSet<_>>()
+                    .into_iter()
+                    .collect();
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                let hint = suggestion(text, &names);
+                Err(Failure::BadInput(format!(
+                    "there is no Workspace '{text}'; {hint}"
+                )))
+            }
+            several => {
+                let names: Vec<String> = several.iter().map(ToString::to_string).collect();
+                let names = names.join(", ");
+                Err(Failure::BadInput(format!(
+                    "there are several Workspaces '{text}'; name one of {names}"
+                )))
+            }
+        }
+    }
+}
+
+/// What a plan takes for granted because nobody looked. Targets are no part of it: those are
+/// made, not found.
+pub fn assumptions(snapshot: &Snapshot) -> Vec<String> {
+    let client_key = |subject: &SubjectRef| match subject {
+        SubjectRef::ClientKeySecret(secret) => Some(secret.clone()),
+        SubjectRef::Known(_) => None,
+    };
+    let mut needed = BTreeSet::new();
+    if let Some(Ok(workspace)) = snapshot.workspace.as_ref().map(|facts| &facts.object.spec) {
+        needed.extend(workspace.blocked.iter().filter_map(client_key));
+    }
+    for grant in snapshot
+        .bindings
+        .iter()
+        .filter_map(|facts| facts.object.spec.as_ref().ok())
+    {
+        needed.extend(grant.subjects.iter().filter_map(client_key));
+    }
+    for key in snapshot
+        .keys
+        .iter()
+        .filter_map(|facts| facts.object.spec.as_ref().ok())
+    {
+        needed.extend(key.used_by.iter().filter_map(client_key));
+        needed.insert(key.source.secret());
+        needed.extend(key.next.as_ref().map(|next| next.source.secret()));
+    }
+    let is_assumed =
+        |name: &NamespacedName| snapshot.secrets.get(name) == Some(&SecretLookup::Assumed);
+    let assumed = needed.into_iter().filter(is_assumed);
+    assumed
+        .map(|name| format!("Secret {name} is there and holds what it should"))
+        .collect()
+}

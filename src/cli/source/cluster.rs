@@ -1,0 +1,201 @@
+//! Facts from the current cluster, as far as whoever asks may see them.
+//! Must not write anything, and must not read any Secret's data: digests come from what the
+//! operator remembered on the Secrets it wrote.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
+use kube::api::{ListParams, ObjectMeta};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::{Api, Client, Config, Resource};
+use serde::de::DeserializeOwned;
+
+use super::{ClusterArgs, Source};
+use crate::api::metadata::{MANAGED_BY, NAME};
+use crate::api::{ApiKeyRef, RoleBinding, Workspace, convert};
+use crate::cli::failure::Failure;
+use crate::cli::screen::{say, warning_prefix};
+use crate::plan::world::{Change, SecretAccess, Unseen, World};
+use crate::policy::catalogue::Catalogue;
+use crate::policy::name::{Name, NamespacedName};
+
+/// Objects in one answer of the API server.
+const PAGE: u32 = 500;
+
+/// Reads the cluster. A decision needs facts of all namespaces, so all are read whatever `only`
+/// says about the Workspaces that are meant.
+pub async fn read(args: &ClusterArgs, only: Option<Name>) -> Result<Source, Failure> {
+    let client = client(args).await?;
+    let mut world = World::new(Arc::new(Catalogue::built_in()), Unseen::Waits);
+    let workspaces = ours::<Workspace>(&client).await?;
+    let bindings = ours::<RoleBinding>(&client).await?;
+    let keys = ours::<ApiKeyRef>(&client).await?;
+    let workspaces: Vec<_> = workspaces.iter().filter_map(convert::workspace).collect();
+    let existing: BTreeSet<_> = workspaces
+        .iter()
+        .map(|facts| facts.object.name.clone())
+        .collect();
+    let changes = workspaces.into_iter().map(Change::Workspace);
+    let changes = changes.chain(
+        bindings
+            .iter()
+            .filter_map(convert::role_binding)
+            .map(Change::Binding),
+    );
+    let changes = changes.chain(
+        keys.iter()
+            .filter_map(convert::api_key_ref)
+            .map(Change::KeyRef),
+    );
+    changes.for_each(|change| drop(world.apply(change)));
+    for namespace in listed(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), "").await? {
+        if let Some((name, labels)) = convert::namespace(&namespace) {
+            world.apply(Change::Namespace(name, labels));
+        }
+    }
+    let selector = format!("{MANAGED_BY}={NAME}");
+    match metadata::<ConfigMap>(&client, None, &selector).await? {
+        Some(config_maps) => {
+            for (name, meta) in config_maps {
+                world.apply(Change::ConfigMap(name, convert::output(&meta)));
+            }
+        }
+        None => say(format_args!(
+            "{}you may not list ConfigMaps; what exists already is not known",
+            warning_prefix()
+        )),
+    }
+    for namespace in world.secret_namespaces() {
+        let access = match metadata::<Secret>(&client, Some(&namespace), "").await? {
+            Some(secrets) => {
+                for (name, meta) in secrets {
+                    world.apply(Change::Secret(name, convert::secret(&meta)));
+                }
+                SecretAccess::Listed
+            }
+            None => SecretAccess::Denied,
+        };
+        world.apply(Change::SecretAccess(namespace, access));
+    }
+    Ok(Source {
+        world,
+        materials: BTreeMap::new(),
+        origins: BTreeMap::new(),
+        is_cluster: true,
+        only,
+        existing,
+    })
+}
+
+/// A client that gives up soon: somebody is waiting.
+async fn client(args: &ClusterArgs) -> Result<Client, Failure> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::BadInput(format!(
+            "no cluster to read: {error}; name manifests with -f, or a cluster with --kubeconfig and --context"
+        ))
+    };
+    let options = KubeConfigOptions {
+        context: args.context.clone(),
+        ..KubeConfigOptions::default()
+    };
+    let config = match &args.kubeconfig {
+        Some(path) => {
+            let kubeconfig = Kubeconfig::read_from(path).map_err(|error| failed(&error))?;
+            Config::from_custom_kubeconfig(kubeconfig, &options)
+                .await
+                .map_err(|error| failed(&error))
+        }
+        None if args.context.is_some() => Config::from_kubeconfig(&options)
+            .await
+            .map_err(|error| failed(&error)),
+        None => Config::infer().await.map_err(|error| failed(&error)),
+    };
+    let mut config = config?;
+    config.default_retry = false;
+    config.connect_timeout = Some(std::time::Duration::from_secs(10));
+    config.read_timeout = Some(std::time::Duration::from_secs(60));
+    Client::try_from(config).map_err(|error| failed(&error))
+}
+
+async fn ours<K>(client: &Client) -> Result<Vec<DeserializeGuard<K>>, Failure>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + Debug,
+{
+    listed(Api::<DeserializeGuard<K>>::all(client.clone()), "").await
+}
+
+/// Metadata of objects; `None` when whoever asks may not see them.
+async fn metadata<K>(
+    client: &Client,
+    namespace: Option<&str>,
+    selector: &str,
+) -> Result<Option<Vec<(NamespacedName, ObjectMeta)>>, Failure>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned,
+{
+    let api: Api<PartialObjectMeta<K>> = match namespace {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    match pages(&api, selector).await {
+        Ok(objects) => Ok(Some(objects.into_iter().filter_map(named).collect())),
+        Err(kube::Error::Api(status)) if status.is_forbidden() => Ok(None),
+        Err(error) => Err(unreadable::<K>(&error)),
+    }
+}
+
+fn named<K>(object: PartialObjectMeta<K>) -> Option<(NamespacedName, ObjectMeta)> {
+    let meta = object.metadata;
+    let name = NamespacedName::new(meta.namespace.as_deref()?, meta.name.as_deref()?);
+    Some((name, meta))
+}
+
+async fn listed<K>(api: Api<K>, selector: &str) -> Result<Vec<K>, Failure>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    pages(&api, selector)
+        .await
+        .map_err(|error| unreadable::<K>(&error))
+}
+
+async fn pages<K>(api: &Api<K>, selector: &str) -> kube::Result<Vec<K>>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let mut params = ListParams::default().limit(PAGE).labels(selector);
+    let mut objects = Vec::new();
+    loop {
+        let page = api.list(&params).await?;
+        objects.extend(page.items);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(objects),
+        }
+    }
+}
+
+fn unreadable<K: Resource<DynamicType = ()>>(error: &kube::Error) -> Failure {
+    let plural = K::plural(&());
+    Failure::Failed(match error {
+        kube::Error::Api(status) if status.is_forbidden() => format!(
+            "you may not list {plural} in all namespaces, which a decision needs: {}",
+            status.message
+        ),
+        kube::Error::Api(status) if status.is_not_found() => format!(
+            "the cluster has no {plural} of ours; install the definitions with \
+             'anthropic-rbac crds | kubectl apply --server-side -f -'"
+        ),
+        error => format!("cannot list {plural}: {error}"),
+    })
+}

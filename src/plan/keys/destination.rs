@@ -1,0 +1,170 @@
+//! Where a key's value may go: the gateway, the target, and who else claims either.
+//! Must not decide which value it is.
+
+use super::{Settling, Trouble, denied};
+use crate::api::conditions::reason;
+use crate::plan::facts::{
+    KeyRefFacts, OutputId, Ownership, Rival, SecretFacts, SecretLookup, ValueLookup,
+};
+use crate::policy::digest::Digest;
+use crate::policy::key::{ApiKey, Scope, SecretKey};
+use crate::policy::name::Name;
+
+impl<'a> Settling<'a> {
+    /// What keeps the gateway of a Workspace elsewhere from getting the bytes.
+    pub(super) fn gateway_trouble(
+        &self,
+        source: &SecretKey,
+        secret: Option<&SecretFacts>,
+    ) -> Option<Trouble> {
+        let workspace = &self.snapshot.name;
+        if source.namespace == workspace.namespace {
+            return None;
+        }
+        let assumed = matches!(
+            self.snapshot.secrets.get(&source.secret()),
+            Some(SecretLookup::Assumed)
+        );
+        let notes = secret.and_then(|secret| secret.notes.as_ref());
+        if assumed || notes.is_some_and(|notes| notes.allow_workspaces.contains(workspace)) {
+            return None;
+        }
+        let message = format!(
+            "Secret {} does not permit its use by the gateway of Workspace {workspace}, so no request is sent \
+             with it. Annotate it with anthropic-rbac.io/allow-workspaces: \"{workspace}\".",
+            source.secret()
+        );
+        Some(Trouble::fault(reason::REF_NOT_PERMITTED, message))
+    }
+
+    /// What keeps the target from being written.
+    pub(super) fn target_trouble(&self) -> Option<Trouble> {
+        let target = self.key.target.as_ref()?;
+        let namespace = &self.facts.object.name.namespace;
+        let id = OutputId::secret(namespace.clone(), target.secret.clone());
+        if let Some(SecretLookup::Denied) = self.snapshot.secrets.get(&id.name) {
+            return Some(denied(namespace));
+        }
+        if self.output.is_some_and(|output| !output.is_ours()) {
+            let message = format!(
+                "Secret {} exists and was not made by this operator, so it is left alone. Delete it, or name \
+                 another target.",
+                id.name
+            );
+            return Some(Trouble::fault(reason::NOT_OURS, message));
+        }
+        let winner = self.target_winner(&target.secret)?;
+        let message = format!(
+            "ApiKeyRef {winner} already writes Secret {}. Name another target in one of the two.",
+            target.secret
+        );
+        Some(Trouble::fault(reason::TARGET_CONFLICT, message))
+    }
+
+    /// Another ApiKeyRef that has the same target and the better right to it.
+    pub(super) fn target_winner(&self, secret: &Name) -> Option<&'a Name> {
+        let own = &self.facts.object.name;
+        let owner = self.output.and_then(|output| match &output.owner {
+            Ownership::Controlled { name, .. } | Ownership::Retained(name) => Some(name),
+            Ownership::Foreign => None,
+        });
+        let here = self.snapshot.keys.iter().map(|facts| &**facts);
+        let elsewhere = self.snapshot.rivals.iter().map(|rival| &*rival.facts);
+        let same_target = here.chain(elsewhere).filter(|other| {
+            let target = other
+                .object
+                .spec
+                .as_ref()
+                .ok()
+                .and_then(|key| key.target.as_ref());
+            other.object.name.namespace == own.namespace
+                && target.is_some_and(|target| target.secret == *secret)
+        });
+        let rank = |facts: &&KeyRefFacts| {
+            let name = &facts.object.name.name;
+            (Some(name) != owner, facts.object.created, name.clone())
+        };
+        let winner = same_target.min_by_key(rank)?;
+        (winner.object.name != *own).then_some(&winner.object.name.name)
+    }
+
+    /// Who else has this very key.
+    pub(super) fn shared(&self, digest: Digest) -> Option<Trouble> {
+        let own = &self.facts.object.name;
+        let foreign = self
+            .snapshot
+            .rivals
+            .iter()
+            .filter(|rival| rival.digest == Some(digest));
+        let both = |rival: &&Rival| {
+            let other = rival.facts.object.spec.as_ref().ok();
+            self.key.scope == Scope::Organization
+                && other.is_some_and(|other| other.scope == Scope::Organization)
+        };
+        let stronger = foreign
+            .filter(|rival| !both(rival))
+            .find(|rival| rival.is_stronger_than(self.facts, self.key, digest));
+        if stronger.is_some() {
+            let message = "Another Workspace already uses the same key, and a key belongs to one. Make a key of \
+                           this Workspace's own, or set scope: Organization on both if Anthropic made it so.";
+            return Some(Trouble::fault(reason::KEY_IN_ANOTHER_WORKSPACE, message));
+        }
+        let twin = self
+            .snapshot
+            .keys
+            .iter()
+            .filter(|other| other.object.name != *own)
+            .find(|other| {
+                let spec = other.object.spec.as_ref().ok();
+                spec.is_some_and(|key| {
+                    key.service != self.key.service
+                        && Settling::new(self.snapshot, other, key)
+                            .lookup(&key.source)
+                            .digest()
+                            == Some(digest)
+                })
+            })?;
+        let whose = if twin.object.name.namespace == own.namespace {
+            format!("ApiKeyRef {}", twin.object.name)
+        } else {
+            "an ApiKeyRef of another namespace".to_owned()
+        };
+        let message = format!(
+            "The same key serves {whose}. Make one key for each service, so that one can be revoked alone."
+        );
+        Some(Trouble::fault(reason::SHARED_KEY, message))
+    }
+}
+
+// === impl Rival ===
+
+impl Rival {
+    /// Who keeps a key that two workspaces claim: who uses it already; else whose namespace it
+    /// comes from; else the older; else the first by name.
+    fn is_stronger_than(&self, facts: &KeyRefFacts, key: &ApiKey, digest: Digest) -> bool {
+        let own = &facts.object;
+        let used = facts
+            .versions
+            .iter()
+            .find(|version| version.active_until.is_none());
+        let in_use = used.is_some_and(|version| version.fingerprint == digest.fingerprint());
+        let theirs = self.facts.object.spec.as_ref().ok();
+        let at_home = theirs.is_some_and(|key| key.source.namespace == self.name.namespace);
+        let rank = (!self.in_use, !at_home, self.created, &self.name);
+        rank < (
+            !in_use,
+            key.source.namespace != own.name.namespace,
+            own.created,
+            &own.name,
+        )
+    }
+}
+
+impl ValueLookup {
+    fn digest(self) -> Option<Digest> {
+        match self {
+            Self::Known(facts) => Some(facts.digest),
+            Self::Missing | Self::Unread | Self::NoSecret | Self::Denied | Self::Assumed => None,
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! What is to become of each key of a workspace: which version is used, kept, or taken away,
+//! and why. Must not see a key's bytes.
+
+mod destination;
+mod source;
+mod versions;
+
+use jiff::Timestamp;
+
+use super::facts::{
+    KeyMemory, KeyRefFacts, KeyVersion, OutputFacts, OutputId, SecretFacts, SecretLookup, Snapshot,
+    ValueLookup,
+};
+use super::output::KeyHandle;
+use crate::api::conditions::reason;
+use crate::policy::digest::{Digest, Fingerprint};
+use crate::policy::key::{ApiKey, SecretKey};
+use crate::policy::name::{Name, NamespacedName};
+use crate::policy::rotation::{Clock, Origin, Rotation};
+
+/// What is to become of one key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settled {
+    /// Its value.
+    pub value: Value,
+    /// What is wrong with what it refers to.
+    pub unresolved: Option<Trouble>,
+    /// What keeps its target from being written.
+    pub unprogrammed: Option<Trouble>,
+    /// Who else has the same key, if that matters.
+    pub shared: Option<Trouble>,
+    /// Versions seen, latest first.
+    pub versions: Vec<KeyVersion>,
+    /// The dates of the version in use.
+    pub dates: Option<Dates>,
+    /// Whether the gateway may send requests with it, and which version.
+    pub usable: Option<Fingerprint>,
+}
+
+/// What is to become of a key's value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Value {
+    /// This version is used.
+    Use(KeyHandle),
+    /// What was there stays: the last good version, if any.
+    Keep,
+    /// It is taken away, because that was asked for or a permission ended.
+    Empty(Trouble),
+}
+
+/// Why something is not as one might expect.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Trouble {
+    /// The condition's reason.
+    pub reason: &'static str,
+    /// Cause and fix.
+    pub message: String,
+    /// Whether it is just what was asked for, and so no fault.
+    pub wanted: bool,
+}
+
+/// Dates of a version.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Dates {
+    /// When it was issued, and who says so.
+    pub issued: Option<(Timestamp, Origin)>,
+    /// When Anthropic stops taking it.
+    pub expires: Option<Timestamp>,
+    /// Anthropic's id of it.
+    pub key_id: Option<Name>,
+    /// Where it stands.
+    pub clock: Clock,
+    /// Whether a date of issue was given that lies in the future.
+    pub given_in_future: bool,
+    /// How it is rotated, and whether the ApiKeyRef asked for less than the Workspace.
+    pub rotation: (Rotation, bool),
+}
+
+// === impl Trouble ===
+
+impl Trouble {
+    fn fault(reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            wanted: false,
+        }
+    }
+
+    fn wanted(reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            wanted: true,
+        }
+    }
+}
+
+/// Settles every key of a snapshot, in its order; `None` for one whose spec is not understood.
+pub fn settle(snapshot: &Snapshot) -> Vec<Option<Settled>> {
+    let keys = snapshot.keys.iter();
+    let settled = keys.map(|facts| {
+        let key = facts.object.spec.as_ref().ok()?;
+        Some(Settling::new(snapshot, facts, key).settle())
+    });
+    settled.collect()
+}
+
+impl Snapshot {
+    /// Secrets whose values must be read before this can be planned.
+    pub fn unread(&self) -> Vec<NamespacedName> {
+        let mut secrets = Vec::new();
+        for facts in &self.keys {
+            let Ok(key) = &facts.object.spec else {
+                continue;
+            };
+            let settling = Settling::new(self, facts, key);
+            if settling.value_matters() {
+                let sources = settling.sources().into_iter();
+                let unread =
+                    sources.filter(|source| settling.lookup(source) == ValueLookup::Unread);
+                secrets.extend(unread.map(SecretKey::secret));
+            }
+        }
+        let client_keys = self.secrets.iter().filter(|(_, lookup)| match lookup {
+            SecretLookup::Present(secret) => secret.is_client_key && secret.values.is_none(),
+            SecretLookup::Absent | SecretLookup::Denied | SecretLookup::Assumed => false,
+        });
+        secrets.extend(client_keys.map(|(name, _)| name.clone()));
+        secrets.sort();
+        secrets.dedup();
+        secrets
+    }
+}
+
+struct Settling<'a> {
+    snapshot: &'a Snapshot,
+    facts: &'a KeyRefFacts,
+    key: &'a ApiKey,
+    output: Option<&'a OutputFacts>,
+}
+
+// === impl Settling ===
+
+impl<'a> Settling<'a> {
+    fn new(snapshot: &'a Snapshot, facts: &'a KeyRefFacts, key: &'a ApiKey) -> Self {
+        let target = key.target.as_ref().map(|target| {
+            OutputId::secret(facts.object.name.namespace.clone(), target.secret.clone())
+        });
+        let output = target
+            .and_then(|id| snapshot.outputs.get(&id))
+            .map(|output| &**output);
+        Self {
+            snapshot,
+            facts,
+            key,
+            output,
+        }
+    }
+
+    fn settle(&self) -> Settled {
+        let (source, lookup) = self.source();
+        let (mut value, mut unresolved) = match self.admission() {
+            Some(trouble) => (self.without_admission(&trouble), Some(trouble)),
+            None => self.value(source, lookup),
+        };
+        let shared = match &value {
+            Value::Use(handle) => self.shared(handle.digest),
+            Value::Keep | Value::Empty(_) => None,
+        };
+        if shared
+            .as_ref()
+            .is_some_and(|trouble| trouble.reason == reason::KEY_IN_ANOTHER_WORKSPACE)
+        {
+            value = Value::Keep;
+            unresolved = unresolved.or_else(|| shared.clone());
+        }
+        let in_use = self.in_use(&value);
+        let mut versions = self.versions(in_use);
+        let secret = self.secret(source);
+        let dates = in_use.map(|digest| self.dates(digest.fingerprint(), &versions, secret));
+        if let (Some(dates), Some(present)) = (&dates, versions.first_mut()) {
+            present.key_id.clone_from(&dates.key_id);
+            present.issued = dates.issued;
+            present.expires = dates.expires;
+        }
+        if let Some(dates) = &dates
+            && dates.rotation.0.suspend
+            && dates.clock.state.is_due()
+        {
+            let message = "The key is overdue and the rotation says Suspend, so it was taken away. Put a new version into the source.";
+            let trouble = Trouble::fault(reason::SUSPENDED, message);
+            unresolved = unresolved.or_else(|| Some(trouble.clone()));
+            value = Value::Empty(trouble);
+        }
+        let gateway = self.gateway_trouble(source, secret);
+        let held = in_use.filter(|_| !matches!(value, Value::Empty(_)) && gateway.is_none());
+        if matches!(value, Value::Use(_)) {
+            unresolved = unresolved.or(gateway);
+        }
+        Settled {
+            usable: held.map(|digest| digest.fingerprint()),
+            unprogrammed: self.target_trouble(),
+            value,
+            unresolved,
+            shared,
+            versions,
+            dates,
+        }
+    }
+
+    fn is_revoked(&self, digest: Digest) -> bool {
+        self.key
+            .revoked_fingerprints
+            .contains(&digest.fingerprint())
+    }
+
+    fn memory(&self) -> Option<&'a KeyMemory> {
+        self.output.and_then(|output| output.memory.as_deref())
+    }
+
+    fn lookup(&self, source: &SecretKey) -> ValueLookup {
+        let secret = self.snapshot.secrets.get(&source.secret());
+        secret.map_or(ValueLookup::Unread, |secret| {
+            secret.value(source, self.memory())
+        })
+    }
+
+    fn secret(&self, source: &SecretKey) -> Option<&'a SecretFacts> {
+        match self.snapshot.secrets.get(&source.secret())? {
+            SecretLookup::Present(secret) => Some(secret),
+            SecretLookup::Absent | SecretLookup::Denied | SecretLookup::Assumed => None,
+        }
+    }
+}
+
+/// Statuses and annotations hold whole seconds; so does what is remembered.
+pub fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+fn denied(namespace: &str) -> Trouble {
+    let message = format!(
+        "The operator may not touch Secrets in namespace {namespace}. An administrator can permit it: \
+         kubectl create rolebinding anthropic-rbac-secrets -n {namespace} --clusterrole=anthropic-rbac-secrets \
+         --serviceaccount=anthropic-rbac-system:anthropic-rbac"
+    );
+    Trouble::fault(reason::SECRET_ACCESS_DENIED, message)
+}

@@ -1,0 +1,231 @@
+//! Where a key's value comes from: whether it may attach, which source counts, what is in it.
+//! Must not decide where the value goes.
+
+use super::{Settling, Trouble, Value, denied};
+use crate::api::conditions::reason;
+use crate::plan::facts::{SecretLookup, Snapshot, ValueLookup};
+use crate::plan::output::KeyHandle;
+use crate::policy::digest::Digest;
+use crate::policy::key::SecretKey;
+use crate::policy::name::Name;
+use crate::policy::selector::Labels;
+use crate::policy::workspace::Workspace;
+
+impl<'a> Settling<'a> {
+    /// Whether the key may attach to the workspace at all.
+    pub(super) fn admission(&self) -> Option<Trouble> {
+        let home = &self.facts.object.name.namespace;
+        let name = &self.snapshot.name;
+        let elsewhere = *home != name.namespace;
+        let not_permitted = || {
+            let message = format!(
+                "Workspace {name} does not exist or does not admit ApiKeyRefs of this namespace; ask its \
+                 owner for an entry in spec.allowedNamespaces with apiKeyRefs: Allow."
+            );
+            Some(Trouble::fault(reason::REF_NOT_PERMITTED, message))
+        };
+        let workspace = match self
+            .snapshot
+            .workspace
+            .as_ref()
+            .map(|facts| &facts.object.spec)
+        {
+            None if elsewhere => return not_permitted(),
+            None => {
+                let message = format!(
+                    "Workspace {name} does not exist. Create it, or correct spec.workspaceRef."
+                );
+                return Some(Trouble::fault(reason::WORKSPACE_NOT_FOUND, message));
+            }
+            Some(Err(_)) => {
+                let message = format!("Workspace {name} is not accepted; its status says why.");
+                return Some(Trouble::fault(reason::INVALID_SPEC, message));
+            }
+            Some(Ok(workspace)) => workspace,
+        };
+        if !may_attach(self.snapshot, workspace, home) {
+            return not_permitted();
+        }
+        if !workspace.enabled {
+            let message = format!("Workspace {name} is Disabled, so its keys are taken away.");
+            return Some(Trouble::wanted(reason::WORKSPACE_DISABLED, message));
+        }
+        self.key.revoked.then(|| {
+            Trouble::wanted(
+                reason::REVOKED,
+                "The key is revoked, as spec.state asks, and was taken away.",
+            )
+        })
+    }
+
+    /// A permission that ended, and a wish, take the key away at once. A missing Workspace in
+    /// the same namespace is a missing thing: the last good stays.
+    pub(super) fn without_admission(&self, trouble: &Trouble) -> Value {
+        if trouble.reason == reason::WORKSPACE_NOT_FOUND || trouble.reason == reason::INVALID_SPEC {
+            Value::Keep
+        } else {
+            Value::Empty(trouble.clone())
+        }
+    }
+
+    pub(super) fn value_matters(&self) -> bool {
+        self.admission().is_none()
+    }
+
+    /// The staged successor once it is there and its time has come, else the source.
+    pub(super) fn source(&self) -> (&'a SecretKey, ValueLookup) {
+        if let Some(next) = &self.key.next
+            && next.activate_at.is_none_or(|at| at <= self.snapshot.now)
+        {
+            let lookup = self.lookup(&next.source);
+            let permitted = self.source_permitted(&next.source);
+            let good = matches!(lookup, ValueLookup::Known(facts)
+                if facts.shape.wrong_as_api_key().is_none() && !self.is_revoked(facts.digest));
+            if good && permitted {
+                return (&next.source, lookup);
+            }
+        }
+        (&self.key.source, self.lookup(&self.key.source))
+    }
+
+    pub(super) fn sources(&self) -> Vec<&'a SecretKey> {
+        let next = self.key.next.as_ref();
+        let due = next.filter(|next| next.activate_at.is_none_or(|at| at <= self.snapshot.now));
+        [Some(&self.key.source), due.map(|next| &next.source)]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    pub(super) fn value(
+        &self,
+        source: &'a SecretKey,
+        lookup: ValueLookup,
+    ) -> (Value, Option<Trouble>) {
+        if !self.source_permitted(source) {
+            let message = format!(
+                "Secret {} does not exist or does not permit its use here; ask its owner for the \
+                 annotation anthropic-rbac.io/allow-namespaces.",
+                source.secret()
+            );
+            let trouble = Trouble::fault(reason::REF_NOT_PERMITTED, message);
+            return (Value::Empty(trouble.clone()), Some(trouble));
+        }
+        if self
+            .secret(source)
+            .is_some_and(|secret| secret.output.is_some())
+        {
+            let message = format!(
+                "Secret {} is written by this operator and cannot be a source. Name the Secret the key was put into.",
+                source.secret()
+            );
+            let trouble = Trouble::fault(reason::REF_NOT_PERMITTED, message);
+            return (self.last_good(source, &trouble), Some(trouble));
+        }
+        let trouble = match lookup {
+            ValueLookup::Known(facts) => match facts.shape.wrong_as_api_key() {
+                None if self.is_revoked(facts.digest) => {
+                    let message = format!(
+                        "Version {} is revoked and was taken away. Put a new version into {source}.",
+                        facts.digest.fingerprint()
+                    );
+                    let trouble = Trouble::wanted(reason::REVOKED, message);
+                    return (Value::Empty(trouble.clone()), Some(trouble));
+                }
+                None => {
+                    let handle = KeyHandle {
+                        source: source.clone(),
+                        digest: facts.digest,
+                    };
+                    return (Value::Use(handle), None);
+                }
+                Some(wrong) => {
+                    let message = format!(
+                        "The value in {source} is not used: {wrong}. Put one API key there."
+                    );
+                    Trouble::fault(reason::INVALID_KEY, message)
+                }
+            },
+            ValueLookup::Assumed => {
+                let assumed = ["assumed", &source.namespace, &source.name, &source.key];
+                let digest = Digest::of_lines(&assumed);
+                return (
+                    Value::Use(KeyHandle {
+                        source: source.clone(),
+                        digest,
+                    }),
+                    None,
+                );
+            }
+            ValueLookup::NoSecret => {
+                let message = format!(
+                    "Secret {} does not exist. Create it, or correct spec.source.",
+                    source.secret()
+                );
+                Trouble::fault(reason::SOURCE_NOT_FOUND, message)
+            }
+            ValueLookup::Missing => {
+                let message = format!(
+                    "Secret {} has no data key {}. Add it, or correct spec.source.",
+                    source.secret(),
+                    source.key
+                );
+                Trouble::fault(reason::SOURCE_KEY_MISSING, message)
+            }
+            ValueLookup::Denied => denied(&source.namespace),
+            ValueLookup::Unread => Trouble::fault(
+                reason::PENDING,
+                format!("Secret {} has not been read yet.", source.secret()),
+            ),
+        };
+        (self.last_good(source, &trouble), Some(trouble))
+    }
+
+    /// The last good version stays, unless the reference was moved away from it or it is
+    /// revoked by now.
+    pub(super) fn last_good(&self, source: &SecretKey, trouble: &Trouble) -> Value {
+        let Some(memory) = self.memory() else {
+            return Value::Keep;
+        };
+        let moved = memory.source != *source
+            && self
+                .key
+                .next
+                .as_ref()
+                .is_none_or(|next| memory.source != next.source);
+        if moved || self.is_revoked(memory.sha256) {
+            Value::Empty(trouble.clone())
+        } else {
+            Value::Keep
+        }
+    }
+
+    pub(super) fn source_permitted(&self, source: &SecretKey) -> bool {
+        let home = &self.facts.object.name.namespace;
+        if source.namespace == *home {
+            return true;
+        }
+        match self.snapshot.secrets.get(&source.secret()) {
+            Some(SecretLookup::Present(secret)) => secret.notes.as_ref().is_some_and(|notes| {
+                notes
+                    .allow_namespaces
+                    .iter()
+                    .any(|name| **name == *"*" || name == home)
+            }),
+            // Whether it permits cannot be told; that is said as such.
+            Some(SecretLookup::Denied | SecretLookup::Assumed) => true,
+            Some(SecretLookup::Absent) | None => false,
+        }
+    }
+}
+
+fn may_attach(snapshot: &Snapshot, workspace: &Workspace, namespace: &Name) -> bool {
+    let none = Labels::new();
+    let labels = snapshot
+        .namespaces
+        .get(namespace)
+        .map_or(&none, |labels| &**labels);
+    workspace
+        .ceiling_of(&snapshot.name.namespace, namespace, labels)
+        .is_some_and(|ceiling| ceiling.may_attach_keys())
+}

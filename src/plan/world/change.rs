@@ -1,0 +1,56 @@
+//! What can become known. Must not say what follows from it.
+
+use std::collections::BTreeMap;
+
+use crate::plan::facts::{BindingFacts, KeyRefFacts, OutputFacts, SecretFacts, WorkspaceFacts};
+use crate::policy::key::ValueFacts;
+use crate::policy::name::{Name, NamespacedName};
+use crate::policy::selector::Labels;
+
+/// One thing that became known.
+#[derive(Clone, Debug)]
+pub enum Change {
+    Workspace(WorkspaceFacts),
+    WorkspaceGone(NamespacedName),
+    Binding(BindingFacts),
+    BindingGone(NamespacedName),
+    KeyRef(KeyRefFacts),
+    KeyRefGone(NamespacedName),
+    Namespace(Name, Labels),
+    NamespaceGone(Name),
+    /// A ConfigMap with our label.
+    ConfigMap(NamespacedName, OutputFacts),
+    ConfigMapGone(NamespacedName),
+    /// Any Secret of a namespace whose Secrets are looked at.
+    Secret(NamespacedName, SecretFacts),
+    SecretGone(NamespacedName),
+    /// Whether a namespace's Secrets may be looked at, once that is known; `Listed` comes
+    /// after all of them did.
+    SecretAccess(Name, SecretAccess),
+    /// The data keys of a Secret, read at this resourceVersion.
+    SecretValues {
+        name: NamespacedName,
+        resource_version: Name,
+        values: BTreeMap<Name, ValueFacts>,
+    },
+}
+
+/// Whether a namespace's Secrets may be looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SecretAccess {
+    /// Every Secret in it is known.
+    Listed,
+    /// We may not look.
+    Denied,
+}
+
+/// What a Secret that nobody has looked at counts as.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unseen {
+    /// Not known yet: its workspace waits. What the operator does.
+    Waits,
+    /// Present with some value: what the command line does with files.
+    Assumed,
+    /// Absent: the command line's `--strict`.
+    Absent,
+}

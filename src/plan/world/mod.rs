@@ -1,0 +1,266 @@
+//! All facts known, indexed by workspace: changes in, snapshots out.
+//! Must not decide anything, do IO, or read a clock.
+
+mod apply;
+mod attached;
+mod change;
+mod claims;
+mod names;
+mod references;
+
+pub use change::{Change, SecretAccess, Unseen};
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::plan::facts::{
+    BindingFacts, KeyRefFacts, OutputFacts, OutputId, OutputKind, Ownership, Rival, SecretFacts,
+    SecretLookup, Snapshot, WorkspaceFacts,
+};
+use crate::policy::catalogue::Catalogue;
+use crate::policy::finding::Kind;
+use crate::policy::name::{Name, NamespacedName};
+use crate::policy::selector::Labels;
+use attached::Attached;
+use claims::Claims;
+use names::Names;
+use references::References;
+
+/// Workspaces for which something that matters is different now.
+pub type Affected = BTreeSet<NamespacedName>;
+
+/// All facts known.
+#[derive(Debug)]
+pub struct World {
+    catalogue: Arc<Catalogue>,
+    unseen: Unseen,
+    workspaces: HashMap<NamespacedName, Arc<WorkspaceFacts>>,
+    bindings: HashMap<NamespacedName, Arc<BindingFacts>>,
+    keys: HashMap<NamespacedName, Arc<KeyRefFacts>>,
+    attached: HashMap<NamespacedName, Attached>,
+    namespaces: HashMap<Name, Arc<Labels>>,
+    /// Sorted, so that everything named after a workspace is found together.
+    config_maps: BTreeMap<NamespacedName, Arc<OutputFacts>>,
+    secrets: HashMap<Name, SecretScope>,
+    /// Our outputs by the object that owns them.
+    outputs_of: HashMap<(Kind, NamespacedName), BTreeSet<OutputId>>,
+    references: References,
+    claims: Claims,
+    names: Names,
+}
+
+#[derive(Debug, Default)]
+struct SecretScope {
+    access: Option<SecretAccess>,
+    by_name: HashMap<Name, Arc<SecretFacts>>,
+}
+
+// === impl World ===
+
+impl World {
+    /// Knows nothing yet.
+    pub fn new(catalogue: Arc<Catalogue>, unseen: Unseen) -> Self {
+        Self {
+            catalogue,
+            unseen,
+            workspaces: HashMap::new(),
+            bindings: HashMap::new(),
+            keys: HashMap::new(),
+            attached: HashMap::new(),
+            namespaces: HashMap::new(),
+            config_maps: BTreeMap::new(),
+            secrets: HashMap::new(),
+            outputs_of: HashMap::new(),
+            references: References::default(),
+            claims: Claims::default(),
+            names: Names::default(),
+        }
+    }
+
+    /// Every workspace that exists or is referred to.
+    pub fn workspaces(&self) -> BTreeSet<NamespacedName> {
+        self.workspaces
+            .keys()
+            .chain(self.attached.keys())
+            .cloned()
+            .collect()
+    }
+
+    /// The namespaces whose Secrets must be looked at.
+    pub fn secret_namespaces(&self) -> BTreeSet<Name> {
+        self.references.namespaces()
+    }
+
+    /// What is known about one workspace; `None` while Secrets of a namespace it needs have
+    /// not been looked at.
+    pub fn snapshot(&self, workspace: &NamespacedName, now: Timestamp) -> Option<Snapshot> {
+        let nothing = Attached::default();
+        let attached = self.attached.get(workspace).unwrap_or(&nothing);
+        let mut secrets = BTreeMap::new();
+        for name in self.references.of_workspace(workspace) {
+            secrets.insert(name.clone(), self.lookup(name)?);
+        }
+        let namespaces = attached.namespaces().chain([&workspace.namespace]);
+        let known = |name: &Name| Some((name.clone(), self.namespaces.get(name)?.clone()));
+        Some(Snapshot {
+            now,
+            name: workspace.clone(),
+            workspace: self.workspaces.get(workspace).cloned(),
+            bindings: attached.bindings.values().cloned().collect(),
+            keys: attached.keys.values().cloned().collect(),
+            namespaces: namespaces.filter_map(known).collect(),
+            secrets,
+            outputs: self.outputs(workspace, attached),
+            rivals: self.rivals(workspace, attached),
+            failures: BTreeMap::new(),
+            catalogue: self.catalogue.clone(),
+        })
+    }
+
+    fn memory(&self, target: &NamespacedName) -> Option<Arc<crate::plan::facts::KeyMemory>> {
+        let secret = self
+            .secrets
+            .get(&target.namespace)?
+            .by_name
+            .get(&target.name)?;
+        secret.output.as_ref()?.memory.clone()
+    }
+
+    fn lookup(&self, name: &NamespacedName) -> Option<SecretLookup> {
+        let scope = self.secrets.get(&name.namespace);
+        if let Some(secret) = scope.and_then(|scope| scope.by_name.get(&name.name)) {
+            return Some(SecretLookup::Present(secret.clone()));
+        }
+        match (scope.and_then(|scope| scope.access), self.unseen) {
+            (Some(SecretAccess::Denied), _) => Some(SecretLookup::Denied),
+            (Some(SecretAccess::Listed), _) | (None, Unseen::Absent) => Some(SecretLookup::Absent),
+            (None, Unseen::Assumed) => Some(SecretLookup::Assumed),
+            (None, Unseen::Waits) => None,
+        }
+    }
+
+    fn outputs(
+        &self,
+        workspace: &NamespacedName,
+        attached: &Attached,
+    ) -> BTreeMap<OutputId, Arc<OutputFacts>> {
+        let owners = attached
+            .keys
+            .keys()
+            .map(|key| (Kind::ApiKeyRef, key.clone()));
+        let owners = owners.chain([(Kind::Workspace, workspace.clone())]);
+        let owned = owners
+            .filter_map(|owner| self.outputs_of.get(&owner))
+            .flatten();
+        let named = attached.keys.values().filter_map(|facts| {
+            let target = facts.object.spec.as_ref().ok()?.target.as_ref()?;
+            Some(OutputId::secret(
+                facts.object.name.namespace.clone(),
+                target.secret.clone(),
+            ))
+        });
+        let prefix =
+            NamespacedName::new(workspace.namespace.clone(), format!("{}.", workspace.name));
+        let after = self.config_maps.range(&prefix..).map(|(name, _)| name);
+        let named_after = after.take_while(|name| {
+            name.namespace == prefix.namespace && name.name.starts_with(&*prefix.name)
+        });
+        let named = named.chain(named_after.map(|name| OutputId {
+            kind: OutputKind::ConfigMap,
+            name: name.clone(),
+        }));
+        let mut found: BTreeMap<OutputId, Arc<OutputFacts>> = BTreeMap::new();
+        for id in owned.cloned().chain(named) {
+            if let Some(facts) = self.output(&id) {
+                found.insert(id, facts);
+            }
+        }
+        found
+    }
+
+    fn output(&self, id: &OutputId) -> Option<Arc<OutputFacts>> {
+        match id.kind {
+            OutputKind::ConfigMap => self.config_maps.get(&id.name).cloned(),
+            OutputKind::Secret => {
+                let scope = self.secrets.get(&id.name.namespace)?;
+                let secret = scope.by_name.get(&id.name.name)?;
+                Some(
+                    secret
+                        .output
+                        .clone()
+                        .unwrap_or_else(|| Arc::new(foreign(secret))),
+                )
+            }
+        }
+    }
+
+    fn rivals(&self, workspace: &NamespacedName, attached: &Attached) -> Vec<Rival> {
+        let mut rivals = BTreeMap::new();
+        let others = attached
+            .keys
+            .keys()
+            .flat_map(|key| self.claims.rivals_of(key));
+        for name in others.filter(|name| !attached.keys.contains_key(*name)) {
+            let Some(facts) = self.keys.get(name) else {
+                continue;
+            };
+            let digest = self.claims.digests_of(name).next();
+            let present = facts
+                .versions
+                .iter()
+                .find(|version| version.active_until.is_none());
+            rivals.insert(
+                name.clone(),
+                Rival {
+                    name: name.clone(),
+                    workspace: unit(&facts.workspace, name),
+                    created: facts.object.created,
+                    facts: facts.clone(),
+                    digest,
+                    in_use: digest.is_some_and(|digest| {
+                        present.is_some_and(|version| version.fingerprint == digest.fingerprint())
+                    }),
+                },
+            );
+        }
+        rivals
+            .into_values()
+            .filter(|rival| rival.workspace != *workspace)
+            .collect()
+    }
+
+    fn unit_of(&self, (kind, name): &Owner) -> Option<NamespacedName> {
+        match kind {
+            Kind::Workspace => Some(name.clone()),
+            Kind::ApiKeyRef => self
+                .keys
+                .get(name)
+                .map(|facts| unit(&facts.workspace, name)),
+            Kind::RoleBinding => None,
+        }
+    }
+}
+
+type Owner = (Kind, NamespacedName);
+
+/// The unit of work an object belongs to: the workspace it names, or where that cannot be
+/// told, a nameless one of its namespace, which does not exist.
+fn unit(workspace: &Option<NamespacedName>, object: &NamespacedName) -> NamespacedName {
+    let nameless = || NamespacedName::new(object.namespace.clone(), "");
+    workspace.clone().unwrap_or_else(nameless)
+}
+
+fn foreign(secret: &SecretFacts) -> OutputFacts {
+    OutputFacts {
+        uid: secret.uid.clone(),
+        resource_version: secret.resource_version.clone(),
+        owner: Ownership::Foreign,
+        other_owners: Vec::new(),
+        marks: BTreeMap::new(),
+        data_keys: Vec::new(),
+        intact: true,
+        memory: None,
+    }
+}

@@ -1,0 +1,146 @@
+//! What becomes of bindings. Must not judge single subjects; `subjects` does.
+
+use super::rows::role_row;
+use super::{GrantFacts, GrantOutcome, Refusal, Resolver};
+use crate::policy::finding::Finding;
+use crate::policy::finding::{Kind, ObjectId, Reason, Severity, listed};
+use crate::policy::grant::{CONSOLE_ROLES, Phase, RoleRef};
+use crate::policy::name::Name;
+use crate::policy::subject::Subject;
+use crate::policy::table::GrantRow;
+use crate::policy::workspace::Ceiling;
+
+impl<'a> Resolver<'a> {
+    pub(super) fn grant(&mut self, binding: &GrantFacts<'a>) -> GrantOutcome {
+        let grant = binding.grant;
+        let phase = grant.enabled.then(|| grant.window.phase(self.facts.now));
+        let outcome = |refused, problems, subjects| GrantOutcome {
+            refused,
+            problems,
+            subjects,
+            phase,
+        };
+        if phase == Some(Phase::Expired) {
+            self.find(
+                Severity::Info,
+                Reason::ExpiredGrant,
+                (Kind::RoleBinding, binding.name),
+                "spec.expiresAt",
+                "Its time is over and it grants nothing. Delete it, or set a later expiresAt.",
+            );
+        }
+        let Some(ceiling) = self.ceiling(&binding.name.namespace) else {
+            let refused = Refusal::RefNotPermitted(grant.workspace.clone());
+            return outcome(Some(refused), Vec::new(), 0);
+        };
+        let role = match &grant.role {
+            RoleRef::Console(role) => return self.console_grant(binding, role, &ceiling, phase),
+            RoleRef::Application(role) => role,
+        };
+        let Some(resolved) = self.roles.get(role).cloned() else {
+            let known = listed(self.roles.keys().cloned());
+            return outcome(
+                Some(Refusal::RoleNotFound(role.clone(), known)),
+                Vec::new(),
+                0,
+            );
+        };
+        if !ceiling.may_bind(role) {
+            return outcome(Some(Refusal::RoleNotPermitted(role.clone())), Vec::new(), 0);
+        }
+        let anyone = ceiling.may_bind_to_anyone(role);
+        let (subjects, problems) =
+            self.subjects_of(&binding.name.namespace, &grant.subjects, anyone);
+        if **role == *"admin" && grant.window.expires_at.is_none() {
+            self.find(
+                Severity::Info,
+                Reason::NeverExpiringAdmin,
+                (Kind::RoleBinding, binding.name),
+                "spec.expiresAt",
+                "It grants role admin for ever. Set expiresAt, and renew it when it is still needed.",
+            );
+        }
+        if matches!(phase, Some(Phase::Active | Phase::Pending)) {
+            let row = self
+                .role_ids
+                .entry(role.clone())
+                .or_insert_with(|| role_row(&resolved, self.facts.catalogue));
+            let row = GrantRow {
+                role: row.id(),
+                binding: Name::from(binding.name.to_string()),
+                not_before: grant.window.not_before,
+                expires_at: grant.window.expires_at,
+            };
+            for subject in &subjects {
+                self.give(binding, subject, row.clone());
+            }
+        }
+        outcome(None, problems, subjects.len())
+    }
+
+    pub(super) fn give(&mut self, binding: &GrantFacts<'_>, subject: &Subject, row: GrantRow) {
+        let id = subject.id();
+        self.names.entry(id).or_insert_with(|| subject.to_string());
+        let grants = &mut self.subjects.entry(id).or_default().grants;
+        let twin = grants.iter().find(|held| {
+            held.role == row.role && held.window() == row.window() && held.binding != row.binding
+        });
+        if let Some(twin) = twin {
+            let message = format!(
+                "{subject} already has this role from {}. Remove it from one of the two.",
+                twin.binding
+            );
+            self.findings.push(Finding::new(
+                Severity::Info,
+                Reason::DuplicateGrant,
+                &ObjectId::new(Kind::RoleBinding, binding.name),
+                "spec.subjects",
+                message,
+            ));
+        }
+        if let Err(place) = grants.binary_search(&row) {
+            grants.insert(place, row);
+        }
+    }
+
+    pub(super) fn console_grant(
+        &mut self,
+        binding: &GrantFacts<'_>,
+        role: &Name,
+        ceiling: &Ceiling<'_>,
+        phase: Option<Phase>,
+    ) -> GrantOutcome {
+        let members = &binding.grant.console_members;
+        if !ceiling.is_home() {
+            return GrantOutcome {
+                refused: Some(Refusal::ConsoleRoleNotPermitted),
+                problems: Vec::new(),
+                subjects: 0,
+                phase,
+            };
+        }
+        if !CONSOLE_ROLES.contains(&&**role) {
+            let known = CONSOLE_ROLES.join(", ");
+            let message = format!(
+                "Console role '{role}' is not known; it is kept as written. Known ones are: {known}."
+            );
+            self.find(
+                Severity::Warning,
+                Reason::UnknownConsoleRole,
+                (Kind::RoleBinding, binding.name),
+                "spec.roleRef.name",
+                &message,
+            );
+        }
+        if phase == Some(Phase::Active) {
+            let people = self.console.entry(role.clone()).or_default();
+            people.extend(members.iter().cloned());
+        }
+        GrantOutcome {
+            refused: None,
+            problems: Vec::new(),
+            subjects: members.len(),
+            phase,
+        }
+    }
+}

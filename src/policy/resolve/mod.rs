@@ -1,0 +1,207 @@
+//! Facts about one workspace in, its policy out, with what became of every binding and key.
+//! Total: what is wrong denies and is reported, and never widens or stalls anything else.
+//! Must not read a clock or look anything up; all it may know is in [`Facts`].
+
+mod grants;
+mod keys;
+mod notes;
+mod refusal;
+mod rows;
+mod subjects;
+
+pub use refusal::{Refusal, SubjectProblem};
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+
+use super::catalogue::Catalogue;
+use super::digest::{Digest, Fingerprint};
+use super::finding::Finding;
+use super::grant::{Grant, Phase};
+use super::key::ApiKey;
+use super::name::{Name, NamespacedName};
+use super::role::{Role, effective_roles};
+use super::selector::Labels;
+use super::subject::SubjectId;
+use super::table::{Policy, RoleRow, SubjectRow};
+use super::workspace::{Ceiling, Workspace};
+use rows::workspace_row;
+use subjects::client_key_owners;
+
+/// Everything that may be known when a workspace is resolved.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The instant it is resolved for.
+    pub now: Timestamp,
+    /// The Workspace's name.
+    pub name: &'a NamespacedName,
+    /// Its spec.
+    pub workspace: &'a Workspace,
+    /// Bindings that refer to it, sorted by name.
+    pub grants: &'a [GrantFacts<'a>],
+    /// Keys that refer to it, sorted by name.
+    pub keys: &'a [KeyFacts<'a>],
+    /// Labels of the namespaces that attach.
+    pub namespaces: &'a BTreeMap<Name, Labels>,
+    /// Client keys by the Secret that holds them.
+    pub client_keys: &'a BTreeMap<NamespacedName, ClientKeys>,
+    /// Known models.
+    pub catalogue: &'a Catalogue,
+}
+
+/// A binding.
+#[derive(Clone, Copy, Debug)]
+pub struct GrantFacts<'a> {
+    /// Its name.
+    pub name: &'a NamespacedName,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// What it asks for.
+    pub grant: &'a Grant,
+}
+
+/// A key.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyFacts<'a> {
+    /// Its name.
+    pub name: &'a NamespacedName,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// What it asks for.
+    pub key: &'a ApiKey,
+    /// The version a gateway may use now, if any.
+    pub usable: Option<Fingerprint>,
+}
+
+/// What is known of a Secret that should hold client keys.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ClientKeys {
+    /// Digests of all its data keys.
+    Known(BTreeSet<Digest>),
+    /// Why there are none: a stable name, and one clause of cause and fix.
+    Unusable(&'static str, &'static str),
+}
+
+/// What resolving gives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Resolution {
+    /// What gateways enforce.
+    pub policy: Policy,
+    /// Effective roles by name, for status and explanations.
+    pub roles: BTreeMap<Name, Role>,
+    /// Wanted Console membership: people by role.
+    pub console: BTreeMap<Name, BTreeSet<Name>>,
+    /// What became of each binding, in the order given.
+    pub grants: Vec<GrantOutcome>,
+    /// What became of each key, in the order given.
+    pub keys: Vec<KeyOutcome>,
+    /// What a person should look at.
+    pub findings: Vec<Finding>,
+    /// The next instant at which a grant begins or ends.
+    pub next_boundary: Option<Timestamp>,
+}
+
+/// What became of a binding.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GrantOutcome {
+    /// Why the whole of it grants nothing, if so.
+    pub refused: Option<Refusal>,
+    /// Subjects it cannot grant anything to; the others are granted.
+    pub problems: Vec<SubjectProblem>,
+    /// How many subjects it reaches.
+    pub subjects: usize,
+    /// Where it stands in its time; `None` when it is disabled.
+    pub phase: Option<Phase>,
+}
+
+/// What became of a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyOutcome {
+    /// Why no gateway may use it, if so.
+    pub refused: Option<Refusal>,
+    /// Subjects it cannot serve.
+    pub problems: Vec<SubjectProblem>,
+    /// How many subjects' requests it serves by name.
+    pub subjects: usize,
+}
+
+/// Resolves one workspace.
+pub fn resolve(facts: &Facts<'_>) -> Resolution {
+    let (roles, broken) = effective_roles(&facts.workspace.roles);
+    let mut resolver = Resolver {
+        facts,
+        client_key_owners: client_key_owners(facts),
+        role_ids: BTreeMap::new(),
+        subjects: BTreeMap::new(),
+        names: HashMap::new(),
+        console: BTreeMap::new(),
+        findings: Vec::new(),
+        roles,
+    };
+    resolver.note_broken_roles(&broken);
+    let grants: Vec<_> = facts
+        .grants
+        .iter()
+        .map(|grant| resolver.grant(grant))
+        .collect();
+    let (keys, key_rows, default_key) = resolver.keys();
+    let blocked = resolver.blocked();
+    resolver.note_subjects_without_key(&key_rows, default_key);
+    resolver.note_oversubscription();
+    let mut findings = resolver.findings;
+    findings.sort();
+    findings.dedup();
+    let policy = Policy {
+        workspace: workspace_row(facts, default_key),
+        roles: resolver
+            .role_ids
+            .into_values()
+            .map(|row| (row.id(), row))
+            .collect(),
+        keys: key_rows,
+        blocked,
+        subjects: resolver.subjects,
+    };
+    let next_boundary = facts
+        .grants
+        .iter()
+        .filter(|facts| facts.grant.enabled)
+        .filter_map(|grant| grant.grant.window.next_boundary(facts.now))
+        .min();
+    Resolution {
+        policy,
+        roles: resolver.roles,
+        console: resolver.console,
+        grants,
+        keys,
+        findings,
+        next_boundary,
+    }
+}
+
+struct Resolver<'a> {
+    facts: &'a Facts<'a>,
+    roles: BTreeMap<Name, Role>,
+    /// Rows of the roles that somebody holds.
+    role_ids: BTreeMap<Name, RoleRow>,
+    subjects: BTreeMap<SubjectId, SubjectRow>,
+    /// For messages: the policy itself knows ids only.
+    names: HashMap<SubjectId, String>,
+    /// The namespace each client key belongs to.
+    client_key_owners: HashMap<Digest, Name>,
+    console: BTreeMap<Name, BTreeSet<Name>>,
+    findings: Vec<Finding>,
+}
+
+// === impl Resolver ===
+
+impl<'a> Resolver<'a> {
+    fn ceiling(&self, namespace: &str) -> Option<Ceiling<'a>> {
+        let none = Labels::new();
+        let labels = self.facts.namespaces.get(namespace).unwrap_or(&none);
+        self.facts
+            .workspace
+            .ceiling_of(&self.facts.name.namespace, namespace, labels)
+    }
+}

@@ -1,0 +1,171 @@
+//! What a person should look at, though it changes nobody's access.
+
+use std::collections::BTreeMap;
+
+use super::rows::key_row;
+use super::{KeyOutcome, Resolver};
+use crate::policy::digest::ContentId;
+use crate::policy::finding::{Finding, Kind, ObjectId, Reason, Severity};
+use crate::policy::name::{Name, NamespacedName};
+use crate::policy::role::BrokenRole;
+use crate::policy::subject::Subject;
+use crate::policy::table::{KeyRow, SubjectRow};
+
+impl Resolver<'_> {
+    pub(super) fn find(
+        &mut self,
+        severity: Severity,
+        reason: Reason,
+        (kind, name): (Kind, &NamespacedName),
+        field: &str,
+        message: &str,
+    ) {
+        let object = ObjectId::new(kind, name);
+        self.findings
+            .push(Finding::new(severity, reason, &object, field, message));
+    }
+
+    pub(super) fn note_broken_roles(&mut self, broken: &[(Name, BrokenRole)]) {
+        for (role, why) in broken {
+            let message = format!(
+                "Role '{role}' {why}, so it opens nothing. Set what is missing, or apiAccess: None."
+            );
+            let workspace = (Kind::Workspace, self.facts.name);
+            self.find(
+                Severity::Error,
+                Reason::EmptyRole,
+                workspace,
+                "spec.roles",
+                &message,
+            );
+        }
+    }
+
+    pub(super) fn note_ambiguous(
+        &mut self,
+        newcomer: &NamespacedName,
+        subject: &Subject,
+        incumbent: &NamespacedName,
+    ) {
+        let whose = if incumbent.namespace == newcomer.namespace {
+            format!("ApiKeyRef {incumbent}")
+        } else {
+            "another ApiKeyRef".to_owned()
+        };
+        let message = format!(
+            "{subject} is named by {whose} too, which keeps it. Remove it from one of the two."
+        );
+        self.find(
+            Severity::Warning,
+            Reason::AmbiguousKey,
+            (Kind::ApiKeyRef, newcomer),
+            "spec.usedBy",
+            &message,
+        );
+    }
+
+    pub(super) fn note_unused_keys(
+        &mut self,
+        outcomes: &[Option<KeyOutcome>],
+        default_key: Option<ContentId>,
+    ) {
+        for (facts, outcome) in self.facts.keys.iter().zip(outcomes) {
+            let serves = outcome.as_ref().is_some_and(|outcome| outcome.subjects > 0);
+            let idle =
+                facts.key.target.is_none() && !serves && Some(key_row(facts).id()) != default_key;
+            if idle {
+                self.find(
+                    Severity::Info,
+                    Reason::UnusedKey,
+                    (Kind::ApiKeyRef, facts.name),
+                    "spec.usedBy",
+                    "No request is sent with this key and no Secret is made of it. Name who uses it, or delete it.",
+                );
+            }
+        }
+    }
+
+    pub(super) fn note_subjects_without_key(
+        &mut self,
+        keys: &BTreeMap<ContentId, KeyRow>,
+        default_key: Option<ContentId>,
+    ) {
+        if default_key.is_some() {
+            return;
+        }
+        // A person's or service's groups are only known at the gateway: while any group has a
+        // key, nobody can be said to be without one.
+        let open = |row: &SubjectRow| {
+            row.grants.iter().any(|grant| {
+                self.role_ids
+                    .values()
+                    .any(|role| role.id() == grant.role && role.access.is_some())
+            })
+        };
+        let without: Vec<_> = self
+            .subjects
+            .iter()
+            .filter(|(_, row)| row.key.is_none_or(|id| !keys.contains_key(&id)) && open(row))
+            .filter_map(|(id, _)| self.names.get(id).cloned())
+            .collect();
+        let Some(first) = without.iter().min() else {
+            return;
+        };
+        let message = format!(
+            "{} with API access and no key, {first} first, and no default: they are denied unless a \
+             group of theirs has a key. Name them in an ApiKeyRef's usedBy, or set spec.keys.defaultApiKeyRef.",
+            count(without.len(), "subject"),
+        );
+        let workspace = (Kind::Workspace, self.facts.name);
+        self.find(
+            Severity::Warning,
+            Reason::SubjectWithoutKey,
+            workspace,
+            "spec.keys.defaultApiKeyRef",
+            &message,
+        );
+    }
+
+    pub(super) fn note_oversubscription(&mut self) {
+        let Some(ceiling) = self.facts.workspace.ceiling_per_minute() else {
+            return;
+        };
+        let rates: BTreeMap<ContentId, u32> = self
+            .role_ids
+            .values()
+            .filter_map(|role| Some((role.id(), role.access.as_ref()?.requests_per_minute.get())))
+            .collect();
+        let of_subject = |row: &SubjectRow| {
+            row.grants
+                .iter()
+                .filter_map(|grant| rates.get(&grant.role))
+                .copied()
+                .max()
+                .unwrap_or(0)
+        };
+        let sum: u64 = self
+            .subjects
+            .values()
+            .map(|row| u64::from(of_subject(row)))
+            .sum();
+        if sum > u64::from(ceiling.get()) {
+            let message = format!(
+                "Subjects may send {sum} requests per minute together, the Workspace {ceiling}. \
+                 Lower a role's rate, or raise the Workspace's."
+            );
+            let workspace = (Kind::Workspace, self.facts.name);
+            self.find(
+                Severity::Warning,
+                Reason::Oversubscribed,
+                workspace,
+                "spec.rateLimits",
+                &message,
+            );
+        }
+    }
+}
+
+/// "1 subject", "2 subjects".
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}

@@ -1,0 +1,179 @@
+//! Which subjects may be named from where, and who vouches for them. Must not know what they
+//! are named for.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::{ClientKeys, Facts, Resolver, SubjectProblem};
+use crate::policy::digest::Digest;
+use crate::policy::name::Name;
+use crate::policy::subject::{Subject, SubjectId, SubjectRef};
+use crate::policy::workspace::IssuerKind;
+
+impl Resolver<'_> {
+    /// The subjects that may be named so from `namespace`, and what is wrong with the others.
+    pub(super) fn subjects_of(
+        &self,
+        namespace: &str,
+        named: &[SubjectRef],
+        anyone: bool,
+    ) -> (Vec<Subject>, Vec<SubjectProblem>) {
+        let mut subjects = Vec::with_capacity(named.len());
+        let mut problems = Vec::new();
+        for subject in named {
+            match self.subject(namespace, subject, anyone) {
+                Ok(known) => subjects.extend(known),
+                Err((reason, message)) => problems.push(SubjectProblem {
+                    subject: subject.to_string(),
+                    reason,
+                    message,
+                }),
+            }
+        }
+        (subjects, problems)
+    }
+
+    pub(super) fn subject(
+        &self,
+        namespace: &str,
+        named: &SubjectRef,
+        anyone: bool,
+    ) -> Result<Vec<Subject>, (&'static str, String)> {
+        let not_permitted = || {
+            let fix = "name a ServiceAccount or client key of this namespace, or ask the Workspace's owner for subjects: Any";
+            Err((
+                "SubjectNotPermitted",
+                format!("this namespace may not name it here; {fix}"),
+            ))
+        };
+        match named {
+            SubjectRef::ClientKeySecret(secret) => match self.facts.client_keys.get(secret) {
+                Some(ClientKeys::Known(digests)) => digests
+                    .iter()
+                    .map(|digest| self.client_key(namespace, *digest))
+                    .collect(),
+                Some(ClientKeys::Unusable(reason, why)) => {
+                    Err((*reason, format!("Secret {secret} {why}")))
+                }
+                None => Err(("Pending", format!("Secret {secret} has not been read yet"))),
+            },
+            SubjectRef::Known(Subject::ClientKey(digest)) => self
+                .client_key(namespace, *digest)
+                .map(|subject| vec![subject]),
+            SubjectRef::Known(subject @ Subject::ServiceAccount(account)) => {
+                if !anyone && *account.namespace != *namespace {
+                    return not_permitted();
+                }
+                let issuers = &self.facts.workspace.issuers;
+                let vouched =
+                    issuers.is_empty() || issuers.iter().any(|i| i.kind == IssuerKind::Kubernetes);
+                if vouched {
+                    Ok(vec![subject.clone()])
+                } else {
+                    let fix = "add one to spec.authentication.issuers of the Workspace";
+                    Err((
+                        "IssuerNotFound",
+                        format!("the Workspace has no issuer of type Kubernetes; {fix}"),
+                    ))
+                }
+            }
+            SubjectRef::Known(
+                subject @ (Subject::User { issuer, .. } | Subject::Group { issuer, .. }),
+            ) => {
+                if !anyone {
+                    return not_permitted();
+                }
+                let known = self
+                    .facts
+                    .workspace
+                    .issuers
+                    .iter()
+                    .find(|known| known.name == *issuer);
+                match (known.map(|known| &known.kind), subject) {
+                    (
+                        Some(IssuerKind::Oidc {
+                            groups_claim: None, ..
+                        }),
+                        Subject::Group { .. },
+                    ) => Err((
+                        "IssuerNotFound",
+                        format!(
+                            "issuer '{issuer}' has no groupsClaim, so it vouches for no groups; set one in the Workspace"
+                        ),
+                    )),
+                    (Some(IssuerKind::Oidc { .. }), _) => Ok(vec![subject.clone()]),
+                    (Some(IssuerKind::Kubernetes) | None, _) => Err((
+                        "IssuerNotFound",
+                        format!(
+                            "the Workspace has no OIDC issuer '{issuer}'; add it to spec.authentication.issuers"
+                        ),
+                    )),
+                }
+            }
+        }
+    }
+
+    pub(super) fn client_key(
+        &self,
+        namespace: &str,
+        digest: Digest,
+    ) -> Result<Subject, (&'static str, String)> {
+        match self.client_key_owners.get(&digest) {
+            Some(owner) if **owner != *namespace => Err((
+                "ClientKeyInUse",
+                "another namespace uses the same client key; make a new one".to_owned(),
+            )),
+            _ => Ok(Subject::ClientKey(digest)),
+        }
+    }
+
+    /// A blocked client key is blocked by its digest wherever it is bound.
+    pub(super) fn blocked(&self) -> BTreeSet<SubjectId> {
+        let mut ids = BTreeSet::new();
+        for subject in &self.facts.workspace.blocked {
+            match subject {
+                SubjectRef::Known(subject) => {
+                    ids.insert(subject.id());
+                }
+                SubjectRef::ClientKeySecret(secret) => {
+                    if let Some(ClientKeys::Known(digests)) = self.facts.client_keys.get(secret) {
+                        ids.extend(
+                            digests
+                                .iter()
+                                .map(|digest| Subject::ClientKey(*digest).id()),
+                        );
+                    }
+                }
+            }
+        }
+        ids
+    }
+}
+
+/// Which namespace a client key belongs to: the one whose binding is oldest, then first by
+/// name. Nobody takes over a credential by naming it.
+pub(super) fn client_key_owners(facts: &Facts<'_>) -> HashMap<Digest, Name> {
+    let mut order: Vec<_> = facts.grants.iter().collect();
+    order.sort_by_key(|grant| (grant.created, grant.name));
+    let mut owners = HashMap::new();
+    for binding in order {
+        let mut claim = |digest: &Digest| {
+            owners
+                .entry(*digest)
+                .or_insert_with(|| binding.name.namespace.clone());
+        };
+        for subject in &binding.grant.subjects {
+            match subject {
+                SubjectRef::Known(Subject::ClientKey(digest)) => claim(digest),
+                SubjectRef::ClientKeySecret(secret) => {
+                    if let Some(ClientKeys::Known(digests)) = facts.client_keys.get(secret) {
+                        digests.iter().for_each(&mut claim);
+                    }
+                }
+                SubjectRef::Known(
+                    Subject::ServiceAccount(_) | Subject::User { .. } | Subject::Group { .. },
+                ) => {}
+            }
+        }
+    }
+    owners
+}
