@@ -268,6 +268,14 @@ async fn checked(cluster: &Cluster) -> Result<()> {
     assert_eq!(answer["binding"], "search/search-service");
     assert_eq!(answer["apiKeyRef"], "search/prod-search-service");
     assert_eq!(answer["maxTokens"], 512);
+    // Served with the Workspace's own key, which is mapped to no Secret.
+    let uma = "user:corp:uma@example.com";
+    let (exit, answer) = command_line::check(cluster, uma, "claude/production", haiku)?;
+    assert_eq!(
+        (exit, &answer["apiKeyRef"]),
+        (Some(0), &Value::from("claude/prod-main")),
+        "{answer}"
+    );
     // What it decided by is what gateways decide by.
     let production = resource::api(&cluster.client(), "Workspace", "claude")
         .get("production")
