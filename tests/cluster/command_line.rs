@@ -2,7 +2,8 @@
 //! Must not interpret what it prints.
 
 use std::{
-    path::Path,
+    env,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -11,9 +12,18 @@ use serde_json::Value;
 
 use crate::cluster::Cluster;
 
+/// The program: the one that was built with these tests, or what `ANTHROPIC_RBAC_BINARY`
+/// names, such as an optimised one to be measured.
+pub(crate) fn program() -> PathBuf {
+    env::var_os("ANTHROPIC_RBAC_BINARY").map_or_else(
+        || env!("CARGO_BIN_EXE_anthropic-rbac").into(),
+        PathBuf::from,
+    )
+}
+
 /// Runs it in the project's folder, with no cluster at hand but what the arguments name.
 pub(crate) fn run(arguments: &[&str]) -> Result<Output> {
-    Command::new(env!("CARGO_BIN_EXE_anthropic-rbac"))
+    Command::new(program())
         .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env_remove("KUBECONFIG")

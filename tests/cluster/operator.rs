@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::{cluster::Cluster, wait};
+use crate::{cluster::Cluster, command_line, wait};
 
 pub(crate) const OPERATOR_NAMESPACE: &str = "anthropic-rbac-system";
 
@@ -77,7 +77,7 @@ impl Operator {
         }
         let kubeconfig = kubeconfig(cluster)?;
         let mut command = vec![
-            env!("CARGO_BIN_EXE_anthropic-rbac").to_owned(),
+            command_line::program().display().to_string(),
             "operator".to_owned(),
             format!("--kubeconfig={}", kubeconfig.display()),
             format!("--leader-elect={leader_elect}"),
