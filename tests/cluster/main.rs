@@ -19,9 +19,11 @@ mod command_line;
 mod control_plane;
 mod follow;
 mod install;
+mod keys;
 mod operator;
 mod quiet;
 mod resource;
+mod restore;
 mod schema;
 mod seed;
 mod smoke;
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
         seed::tests(),
         quiet::tests(),
         follow::tests(),
+        restore::tests(),
+        keys::tests(),
     ]
     .into_iter()
     .flatten();
