@@ -8,6 +8,8 @@ WORKDIR /src
 ENV RUSTUP_TOOLCHAIN=1.95.0
 COPY Cargo.toml Cargo.lock ./
 COPY src ./src
+# Not built here, but Cargo.toml names a test, and cargo wants its file.
+COPY tests ./tests
 # Alpine's target is musl, so the binary is static on every architecture this stage runs on.
 RUN cargo build --release --locked --bin anthropic-rbac
 # A dynamic binary would not start on an empty file system: better to fail here.

@@ -50,7 +50,7 @@ test: ## everything CI runs, cheapest first
 .PHONY: test-quick
 test-quick: ## formatting, unit and offline tests; seconds when warm
 	cargo fmt --check
-	cargo test $(CARGO_ARGS) --lib --bins $(addprefix --test ,$(OFFLINE_TESTS))
+	cargo test $(CARGO_ARGS) --no-fail-fast --lib --bins $(addprefix --test ,$(OFFLINE_TESTS))
 	cargo test $(CARGO_ARGS) --doc
 
 .PHONY: test-cluster
@@ -60,7 +60,7 @@ test-cluster: ## tests on a real API server: KUBECONFIG's, else KUBEBUILDER_ASSE
 .PHONY: lint
 lint: ## rustfmt and clippy, warnings denied, with and without the operator feature
 	cargo fmt --check
-	cargo clippy $(CARGO_ARGS) --all-targets -- -D warnings
+	cargo clippy $(CARGO_ARGS) --all-targets $(addprefix --test ,$(CLUSTER_TESTS)) -- -D warnings
 	cargo clippy $(CARGO_ARGS) --lib --no-default-features -- -D warnings
 
 .PHONY: wall
@@ -68,9 +68,11 @@ wall: ## the core compiles alone and pulls in nothing of Kubernetes, clocks or I
 	@scripts/wall.sh $(CARGO_ARGS)
 
 .PHONY: gen
-gen: ## write the generated files: the CRDs
+gen: ## write the generated files: the CRDs and the policy's JSON schema
 	rm -f crds/*.yaml
 	cargo run $(CARGO_ARGS) --quiet -- crds --out crds
+	mkdir -p docs/reference
+	cargo run $(CARGO_ARGS) --quiet -- schema > docs/reference/policy.schema.json
 
 .PHONY: gen-check
 gen-check: gen ## fail if `make gen` changes or adds anything

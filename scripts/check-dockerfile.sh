@@ -44,6 +44,16 @@ while read -r kept; do
   must ".dockerignore keeps $kept, which nothing copies" grep -qx "$kept" <(printf '%s\n' "${copied[@]}")
 done < <(sed -n 's/^!//p' .dockerignore)
 
+# cargo must be content with just these: Cargo.toml may name files that nothing copies.
+context=$(mktemp -d)
+trap 'rm -rf "$context"' EXIT
+for source in "${copied[@]}"; do
+  if [[ -e $source ]]; then cp -R "$source" "$context/"; fi
+done
+host=$(rustc -vV | sed -n 's/^host: //p')
+must "cargo misses something in what the Dockerfile copies" \
+  cargo fetch --quiet --locked --manifest-path "$context/Cargo.toml" --target "$host"
+
 # What the sources compile in must be copied as well.
 while IFS=: read -r file path; do
   resolved=$(realpath -m --relative-to=. "$(dirname "$file")/$path")

@@ -12,6 +12,7 @@ mod manifests;
 mod nearest;
 mod operator;
 mod render;
+mod schema;
 mod screen;
 mod source;
 
@@ -58,6 +59,7 @@ enum Command {
     Check(check::Args),
     Init(init::Args),
     Crds(crds::Args),
+    Schema(schema::Args),
     Completions(completions::Args),
 }
 
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Crds(args) => crds::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match ended {

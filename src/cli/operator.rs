@@ -3,7 +3,11 @@
 
 use std::net::SocketAddr;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::failure::{Exit, Failure};
+use super::source::ClusterArgs;
+use crate::controller::{self, Options, SecretScope, telemetry};
 
 /// Run the controller in a cluster
 #[derive(clap::Args, Debug)]
@@ -14,12 +18,12 @@ Examples:
 
 Environment:
   POD_NAMESPACE  where the Lease lives (default anthropic-rbac-system)
-  POD_NAME       who holds it (default the host's name)
+  POD_NAME       who holds it (default made of host and process)
   RUST_LOG       what to log, such as info or anthropic_rbac=debug (default info)")]
 pub struct Args {
-    /// Where /metrics, /healthz and /readyz are served
+    /// Where /metrics, /healthz and /readyz are served; 0 for nowhere
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
-    metrics_bind_address: SocketAddr,
+    metrics_bind_address: Address,
     /// Whether to wait for the Lease before writing anything, so that only one replica writes
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set,
         num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -35,7 +39,7 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
     #[command(flatten)]
-    cluster: super::source::ClusterArgs,
+    cluster: ClusterArgs,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
@@ -56,8 +60,87 @@ enum LogFormat {
     Json,
 }
 
+/// Where to listen, if anywhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Address(Option<SocketAddr>);
+
+/// Where the Lease lives when nobody says so: where the manifests put the operator.
+const NAMESPACE: &str = "anthropic-rbac-system";
+
 /// Runs it.
 pub fn run(args: Args) -> Result<Exit, Failure> {
-    let _ = args;
-    Err(Failure::Failed("this build has no controller".to_owned()))
+    let Args {
+        metrics_bind_address,
+        leader_elect,
+        secrets,
+        max_in_flight,
+        log_format,
+        cluster,
+    } = args;
+    let log_format = match log_format {
+        LogFormat::Text => telemetry::LogFormat::Text,
+        LogFormat::Json => telemetry::LogFormat::Json,
+    };
+    telemetry::init_logging(log_format).map_err(Failure::BadInput)?;
+    let options = Options {
+        metrics_bind_address: metrics_bind_address.0,
+        leader_elect,
+        secrets: match secrets {
+            Secrets::Namespaced => SecretScope::Namespaced,
+            Secrets::Cluster => SecretScope::Cluster,
+        },
+        max_in_flight: usize::from(max_in_flight),
+        namespace: variable("POD_NAMESPACE").unwrap_or_else(|| NAMESPACE.to_owned()),
+        identity: variable("POD_NAME").unwrap_or_else(identity),
+    };
+    super::block_on(async move {
+        let config = cluster.config().await.map_err(|error| {
+            Failure::BadInput(format!(
+                "no cluster: {error}; name one with --kubeconfig and --context"
+            ))
+        })?;
+        let client = controller::client(config)
+            .map_err(|error| Failure::BadInput(format!("the cluster cannot be used: {error}")))?;
+        let ended = controller::run(client, options, told_to_stop()?).await;
+        ended.map_err(|error| Failure::Failed(error.to_string()))
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Ends when somebody wants the process to end: Kubernetes, or a person at a terminal.
+fn told_to_stop() -> Result<impl Future<Output = ()>, Failure> {
+    let signal = |kind| {
+        signal(kind).map_err(|error| Failure::Failed(format!("cannot wait for signals: {error}")))
+    };
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Two processes of one host must not take each other for themselves.
+fn identity() -> String {
+    let host = variable("HOSTNAME").unwrap_or_else(|| "localhost".to_owned());
+    format!("{host}-{}", std::process::id())
+}
+
+// === impl Address ===
+
+impl std::str::FromStr for Address {
+    type Err = std::net::AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "0" => Ok(Self(None)),
+            text => text.parse().map(|address| Self(Some(address))),
+        }
+    }
 }

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use kube::Config;
+use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use super::failure::Failure;
 use super::manifests::Origin;
@@ -66,6 +68,34 @@ pub struct Source {
     only: Option<Name>,
     /// Workspaces that exist.
     existing: BTreeSet<NamespacedName>,
+}
+
+// === impl ClusterArgs ===
+
+impl ClusterArgs {
+    /// How to reach it: as told, else by the usual kubeconfig, else as a pod of it.
+    ///
+    /// # Errors
+    /// When there is no cluster, or what says how to reach it is wrong.
+    pub async fn config(&self) -> Result<Config, String> {
+        let options = KubeConfigOptions {
+            context: self.context.clone(),
+            ..KubeConfigOptions::default()
+        };
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        match &self.kubeconfig {
+            Some(path) => {
+                let kubeconfig = Kubeconfig::read_from(path).map_err(|error| text(&error))?;
+                let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+                config.map_err(|error| text(&error))
+            }
+            None if self.context.is_some() => {
+                let config = Config::from_kubeconfig(&options).await;
+                config.map_err(|error| text(&error))
+            }
+            None => Config::infer().await.map_err(|error| text(&error)),
+        }
+    }
 }
 
 // === impl SourceArgs ===

@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use super::request::Payload;
 use super::vault::Vault;
-use crate::api::metadata::RETAINED_BY;
 use crate::api::API_VERSION;
+use crate::api::metadata::RETAINED_BY;
 use crate::plan::facts::{OutputFacts, OutputKind};
 use crate::plan::output::{Content, KeyHandle, Output, Owner};
 use crate::policy::name::Name;
@@ -161,8 +161,11 @@ fn ownership<'a>(
     output: &'a Output,
     found: Option<&'a OutputFacts>,
 ) -> Result<(Vec<OwnerReference<'a>>, Annotations<'a>), Unready> {
-    let mut annotations: Annotations<'a> =
-        output.annotations.iter().map(|(key, value)| (&**key, Some(&**value))).collect();
+    let mut annotations: Annotations<'a> = output
+        .annotations
+        .iter()
+        .map(|(key, value)| (&**key, Some(&**value)))
+        .collect();
     let mut owners = Vec::new();
     match &output.owner {
         Owner::Controller { kind, name, uid } => {
@@ -213,7 +216,9 @@ fn data<'a>(
             Content::Text(text) => Value::Text(text),
             Content::Key(_) if !secret => return Err(Unready::KeyInConfigMap),
             Content::Key(handle) => {
-                let material = vault.get(handle).ok_or_else(|| Unready::Moved(handle.clone()))?;
+                let material = vault
+                    .get(handle)
+                    .ok_or_else(|| Unready::Moved(handle.clone()))?;
                 base64(material.expose())
             }
         };

@@ -74,15 +74,21 @@ impl Cycle {
 
         let mut made = self.plan();
         let writes = made.writes(&self.snapshot.outputs);
-        let Executed { mut failures, later, written } =
-            Executed::all(&self.reader, &writes, &mut vault).await;
+        let Executed {
+            mut failures,
+            later,
+            written,
+        } = Executed::all(&self.reader, &writes, &mut vault).await;
         drop(vault);
         wait.written += written;
         wait.recheck |= !failures.is_empty();
         let unfinished = !later.is_empty();
         for (id, delay) in later {
             if self.failures >= TELL_AFTER {
-                failures.insert(id, WriteFailure::Refused(format!("{}; it is tried again", delay.why)));
+                failures.insert(
+                    id,
+                    WriteFailure::Refused(format!("{}; it is tried again", delay.why)),
+                );
             }
             wait.later.push(delay);
         }
@@ -101,7 +107,11 @@ impl Cycle {
             identity: &self.identity,
             superseded: &self.superseded,
         };
-        let Reported { written, refused, later } = reporter.all(&made).await;
+        let Reported {
+            written,
+            refused,
+            later,
+        } = reporter.all(&made).await;
         wait.written += written;
         wait.recheck |= refused;
         wait.later.extend(later);
@@ -139,7 +149,9 @@ impl Cycle {
                     wait.later.push(Delay { why, after });
                     continue;
                 }
-                Err(failure @ (Failure::Conflict | Failure::AlreadyExists | Failure::Refused(_))) => {
+                Err(
+                    failure @ (Failure::Conflict | Failure::AlreadyExists | Failure::Refused(_)),
+                ) => {
                     let (why, after) = (format!("{failure:?}"), Duration::ZERO);
                     wait.later.push(Delay { why, after });
                     continue;
@@ -160,7 +172,11 @@ struct Wait {
 
 impl Wait {
     fn outcome(self, snapshot: &Snapshot, made: Option<&Plan>) -> Outcome {
-        let Self { written, recheck, later } = self;
+        let Self {
+            written,
+            recheck,
+            later,
+        } = self;
         let recheck = recheck.then(|| after(snapshot.now, RECHECK));
         let wake = made.and_then(|made| made.wake_at);
         // A time that has passed already must not make a circle.
@@ -180,9 +196,16 @@ impl Wait {
         };
         let mut findings = Findings::new();
         for finding in made.iter().flat_map(|made| &made.findings) {
-            *findings.entry((finding.reason, finding.severity)).or_default() += 1;
+            *findings
+                .entry((finding.reason, finding.severity))
+                .or_default() += 1;
         }
-        Outcome { ended, wake: wake.into_iter().chain(recheck).min(), plan, findings }
+        Outcome {
+            ended,
+            wake: wake.into_iter().chain(recheck).min(),
+            plan,
+            findings,
+        }
     }
 }
 

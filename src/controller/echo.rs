@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 
-use super::observe::Seen;
 use super::object::{ObjectKey, ObjectKind, Version};
+use super::observe::Seen;
 use crate::policy::name::Name;
 
 /// What we are writing, and the versions we know from the answers to our writes while the
@@ -93,7 +93,11 @@ impl Echoes {
         if version >= learned {
             self.0.remove(&seen.key);
         }
-        if version > learned { Verdict::New(seen) } else { Verdict::Known }
+        if version > learned {
+            Verdict::New(seen)
+        } else {
+            Verdict::Known
+        }
     }
 }
 
@@ -105,16 +109,28 @@ mod tests {
     use crate::policy::name::NamespacedName;
 
     fn key() -> ObjectKey {
-        ObjectKey::new(ObjectKind::ConfigMap, &NamespacedName::new("claude", "a.policy"))
+        ObjectKey::new(
+            ObjectKind::ConfigMap,
+            &NamespacedName::new("claude", "a.policy"),
+        )
     }
 
     fn seen(version: Version) -> Seen {
         let change = Change::ConfigMapGone(key().name);
-        Seen { key: key(), version, missing: false, first: false, change }
+        Seen {
+            key: key(),
+            version,
+            missing: false,
+            first: false,
+            change,
+        }
     }
 
     fn missing() -> Seen {
-        Seen { missing: true, ..seen(None) }
+        Seen {
+            missing: true,
+            ..seen(None)
+        }
     }
 
     /// The version of what is new, or how it is not.
@@ -202,7 +218,10 @@ mod tests {
     fn what_was_forgotten_is_new_when_it_comes_again() {
         let mut echoes = Echoes::default();
         let secret = ObjectKey::secret(&NamespacedName::new("claude", "a"));
-        let again = || Seen { key: secret.clone(), ..seen(Some(8)) };
+        let again = || Seen {
+            key: secret.clone(),
+            ..seen(Some(8))
+        };
         let learn = |echoes: &mut Echoes| {
             echoes.begin(secret.clone());
             echoes.end(&secret, Some(8));

@@ -123,7 +123,11 @@ impl Engine {
     }
 
     /// Runs until `shutdown`, writing while `leading` says so.
-    pub async fn run(mut self, mut leading: watch::Receiver<bool>, shutdown: impl Future<Output = ()>) {
+    pub async fn run(
+        mut self,
+        mut leading: watch::Receiver<bool>,
+        shutdown: impl Future<Output = ()>,
+    ) {
         let mut shutdown = std::pin::pin!(shutdown);
         let mut batch = Vec::with_capacity(AT_A_TIME);
         self.observer.start_base();
@@ -218,7 +222,11 @@ impl Engine {
                     None => {
                         self.secrets.everywhere = Some(access);
                         for namespace in self.secrets.namespaces.clone() {
-                            self.apply(Change::SecretAccess(namespace, access), Lane::Backlog, None);
+                            self.apply(
+                                Change::SecretAccess(namespace, access),
+                                Lane::Backlog,
+                                None,
+                            );
                         }
                     }
                 }
@@ -229,7 +237,11 @@ impl Engine {
     fn judged(&mut self, verdict: Verdict) {
         match verdict {
             Verdict::New(seen) => {
-                let lane = if seen.first { Lane::Backlog } else { Lane::Fresh };
+                let lane = if seen.first {
+                    Lane::Backlog
+                } else {
+                    Lane::Fresh
+                };
                 self.apply(seen.change, lane, None);
             }
             Verdict::Known => {}
@@ -307,7 +319,10 @@ impl Engine {
     fn start_cycles(&mut self) {
         self.queue.wake(Timestamp::now(), Instant::now());
         while self.flights.len() < self.max {
-            let backlog = self.flights.values().filter(|flight| flight.lane == Lane::Backlog);
+            let backlog = self
+                .flights
+                .values()
+                .filter(|flight| flight.lane == Lane::Backlog);
             let backlog = backlog.count() < backlog_share(self.max);
             let now = Instant::now();
             let Some((workspace, lane)) = self.queue.pop(now, backlog) else {
@@ -343,10 +358,18 @@ impl Engine {
             return;
         };
         self.flights.remove(&workspace);
-        let Some(Outcome { ended, wake, plan, findings }) = outcome else {
+        let Some(Outcome {
+            ended,
+            wake,
+            plan,
+            findings,
+        }) = outcome
+        else {
             tracing::error!(%workspace, "planning panicked, it is tried again");
             self.metrics.planned(PlanOutcome::Retried);
-            let ended = Ended::Failed { after: Duration::ZERO };
+            let ended = Ended::Failed {
+                after: Duration::ZERO,
+            };
             return self.queue.ended(&workspace, ended, None, Instant::now());
         };
         self.metrics.planned(plan);
@@ -369,7 +392,11 @@ impl Engine {
 
     fn reader(&self, lane: Lane, by: NamespacedName) -> Reader {
         let teller = Teller::new(self.teller.clone(), by);
-        Reader { requester: self.requester.clone(), lane, teller }
+        Reader {
+            requester: self.requester.clone(),
+            lane,
+            teller,
+        }
     }
 
     fn reread(&mut self, key: ObjectKey) {
@@ -388,6 +415,8 @@ impl Engine {
             let rest = at.duration_since(Timestamp::now());
             now + Duration::try_from(rest).unwrap_or_default().min(BEAT)
         });
-        wake.into_iter().chain(self.queue.next_release()).fold(now + BEAT, Instant::min)
+        wake.into_iter()
+            .chain(self.queue.next_release())
+            .fold(now + BEAT, Instant::min)
     }
 }

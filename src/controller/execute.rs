@@ -94,13 +94,18 @@ async fn fetch(reader: &Reader, writes: &[Write], vault: &mut Vault) {
 
 fn handles(write: &Write) -> impl Iterator<Item = &KeyHandle> {
     let data = match write {
-        Write::Create(output) | Write::Patch { output, data: true, .. } => Some(&output.data),
+        Write::Create(output)
+        | Write::Patch {
+            output, data: true, ..
+        } => Some(&output.data),
         Write::Patch { data: false, .. } | Write::Delete { .. } => None,
     };
-    data.into_iter().flat_map(BTreeMap::values).filter_map(|content| match content {
-        Content::Key(handle) => Some(handle),
-        Content::Text(_) | Content::Emptied | Content::Kept => None,
-    })
+    data.into_iter()
+        .flat_map(BTreeMap::values)
+        .filter_map(|content| match content {
+            Content::Key(handle) => Some(handle),
+            Content::Text(_) | Content::Emptied | Content::Kept => None,
+        })
 }
 
 async fn execute(reader: &Reader, write: &Write, vault: &Vault) -> Outcome {
@@ -118,7 +123,12 @@ async fn execute(reader: &Reader, write: &Write, vault: &Vault) -> Outcome {
     outcome
 }
 
-async fn send(reader: &Reader, key: &ObjectKey, write: &Write, vault: &Vault) -> Result<(), Failure> {
+async fn send(
+    reader: &Reader,
+    key: &ObjectKey,
+    write: &Write,
+    vault: &Vault,
+) -> Result<(), Failure> {
     let nameless = || Failure::Refused("no object can have such a name".into());
     let path = key.path().ok_or_else(nameless)?;
     let (path, body) = match write {
@@ -126,9 +136,12 @@ async fn send(reader: &Reader, key: &ObjectKey, write: &Write, vault: &Vault) ->
             let path = key.collection().ok_or_else(nameless)?;
             (path, create_body(output, vault))
         }
-        Write::Patch { output, found, remove, data } => {
-            (path, patch_body(output, found, remove, *data, vault))
-        }
+        Write::Patch {
+            output,
+            found,
+            remove,
+            data,
+        } => (path, patch_body(output, found, remove, *data, vault)),
         Write::Delete { id: _, found } => (path, Ok(delete_body(found))),
     };
     let body: Payload = body.map_err(|why| match why {
@@ -140,7 +153,13 @@ async fn send(reader: &Reader, key: &ObjectKey, write: &Write, vault: &Vault) ->
         Verb::Delete => path,
         _ => format!("{path}?fieldManager={NAME}"),
     };
-    let request = Request { verb, kind: key.kind, path, answer: Answer::Metadata, body };
+    let request = Request {
+        verb,
+        kind: key.kind,
+        path,
+        answer: Answer::Metadata,
+        body,
+    };
     reader.teller.begun(key);
     let learned = match reader.requester.send(reader.lane, request).await {
         Ok(_) if verb == Verb::Delete => Ok(deleted(key, write)),
@@ -174,7 +193,12 @@ fn deleted(key: &ObjectKey, write: &Write) -> Option<(super::object::Version, Ch
 
 /// What a failure means, after another look where our facts may be out of date.
 async fn resolve(reader: &Reader, key: &ObjectKey, write: &Write, failure: Failure) -> Outcome {
-    let stale = |why: &str| Outcome::Later(Delay { why: why.into(), after: Duration::ZERO });
+    let stale = |why: &str| {
+        Outcome::Later(Delay {
+            why: why.into(),
+            after: Duration::ZERO,
+        })
+    };
     match failure {
         Failure::Transient { why, after } => Outcome::Later(Delay { why, after }),
         Failure::Forbidden => Outcome::Failed(WriteFailure::Forbidden),
@@ -193,7 +217,9 @@ async fn resolve(reader: &Reader, key: &ObjectKey, write: &Write, failure: Failu
         }
         Failure::AlreadyExists => match reader.look(key, false).await {
             Ok(change) if is_ours(&change) => stale("it is there already"),
-            Ok(Change::ConfigMap(..) | Change::Secret(..)) => Outcome::Failed(WriteFailure::NotOurs),
+            Ok(Change::ConfigMap(..) | Change::Secret(..)) => {
+                Outcome::Failed(WriteFailure::NotOurs)
+            }
             Ok(_) => stale("it is gone again"),
             Err(Failure::Forbidden) => Outcome::Failed(WriteFailure::NotOurs),
             Err(_) => stale("it is there already and could not be read"),

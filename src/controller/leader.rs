@@ -68,7 +68,10 @@ impl Candidate {
     pub fn new(client: Client, namespace: &str, identity: &str) -> Self {
         Self {
             leases: Api::namespaced(client, namespace),
-            election: Election { identity: identity.into(), seen: None },
+            election: Election {
+                identity: identity.into(),
+                seen: None,
+            },
             held: None,
         }
     }
@@ -123,7 +126,9 @@ impl Candidate {
             Some(held) => Some(held),
             None => self.leases.get_opt(NAME).await?,
         };
-        let spec = found.as_ref().map(|lease| lease.spec.clone().unwrap_or_default());
+        let spec = found
+            .as_ref()
+            .map(|lease| lease.spec.clone().unwrap_or_default());
         let spec = match self.election.step(spec.as_ref(), now) {
             Step::Wait => return Ok(false),
             step => self.election.claim(spec, step, Timestamp::now()),
@@ -132,12 +137,20 @@ impl Candidate {
             Some(mut lease) => {
                 lease.spec = Some(spec);
                 lease.metadata.managed_fields = None;
-                self.leases.replace(NAME, &PostParams::default(), &lease).await
+                self.leases
+                    .replace(NAME, &PostParams::default(), &lease)
+                    .await
             }
             None => {
                 let name = Some(NAME.to_owned());
-                let metadata = ObjectMeta { name, ..ObjectMeta::default() };
-                let lease = Lease { metadata, spec: Some(spec) };
+                let metadata = ObjectMeta {
+                    name,
+                    ..ObjectMeta::default()
+                };
+                let lease = Lease {
+                    metadata,
+                    spec: Some(spec),
+                };
                 self.leases.create(&PostParams::default(), &lease).await
             }
         };
@@ -167,7 +180,8 @@ impl Candidate {
         lease.spec = Some(spec);
         lease.metadata.managed_fields = None;
         let params = PostParams::default();
-        let released = tokio::time::timeout(RETRY, self.leases.replace(NAME, &params, &lease)).await;
+        let released =
+            tokio::time::timeout(RETRY, self.leases.replace(NAME, &params, &lease)).await;
         match released {
             Ok(Ok(_)) => tracing::info!("Lease released"),
             Ok(Err(_)) | Err(_) => tracing::warn!("Lease not released, it runs out"),
@@ -190,7 +204,9 @@ impl Election {
                 now
             }
         };
-        let duration = found.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        let duration = found
+            .lease_duration_seconds
+            .and_then(|seconds| u64::try_from(seconds).ok());
         let duration = duration.map_or(LEASE, Duration::from_secs);
         match found.holder_identity.as_deref() {
             None | Some("") => Step::Take,

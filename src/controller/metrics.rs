@@ -97,8 +97,13 @@ struct KeyStateLabels {
     state: &'static str,
 }
 
-const STATES: [State; 5] =
-    [State::Fresh, State::DueSoon, State::Overdue, State::Expired, State::Unknown];
+const STATES: [State; 5] = [
+    State::Fresh,
+    State::DueSoon,
+    State::Overdue,
+    State::Expired,
+    State::Unknown,
+];
 
 // === impl Metrics ===
 
@@ -118,7 +123,11 @@ impl Metrics {
             leader: Gauge::default(),
         };
         let registry = &mut metrics.registry;
-        registry.register("plans", "Plans made, by how they ended", metrics.plans.clone());
+        registry.register(
+            "plans",
+            "Plans made, by how they ended",
+            metrics.plans.clone(),
+        );
         registry.register(
             "plan_duration_seconds",
             "Time to derive what should exist for one workspace, without any requests",
@@ -129,9 +138,21 @@ impl Metrics {
             "Requests to the API server, without watches and leader election",
             metrics.requests.clone(),
         );
-        registry.register("queue_depth", "Workspaces that wait to be planned", metrics.queue.clone());
-        registry.register("objects", "Objects, by their stored Ready condition", metrics.objects.clone());
-        registry.register("findings", "Findings of the latest plans", metrics.findings.clone());
+        registry.register(
+            "queue_depth",
+            "Workspaces that wait to be planned",
+            metrics.queue.clone(),
+        );
+        registry.register(
+            "objects",
+            "Objects, by their stored Ready condition",
+            metrics.objects.clone(),
+        );
+        registry.register(
+            "findings",
+            "Findings of the latest plans",
+            metrics.findings.clone(),
+        );
         registry.register(
             "api_key_rotation_due_timestamp_seconds",
             "When a key is to be replaced, as its ApiKeyRef's status says; absent while unknown",
@@ -142,7 +163,11 @@ impl Metrics {
             "1 for the rotation state that the ApiKeyRef's status says",
             metrics.rotation_state.clone(),
         );
-        registry.register("leader", "1 while this process writes, 0 on standby", metrics.leader.clone());
+        registry.register(
+            "leader",
+            "1 while this process writes, 0 on standby",
+            metrics.leader.clone(),
+        );
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "What is running", build);
         metrics
@@ -158,7 +183,11 @@ impl Metrics {
 
     /// A workspace was planned, or could not be.
     pub fn planned(&self, outcome: PlanOutcome) {
-        self.plans.get_or_create(&PlanLabels { outcome: outcome.name() }).inc();
+        self.plans
+            .get_or_create(&PlanLabels {
+                outcome: outcome.name(),
+            })
+            .inc();
     }
 
     /// Deriving one plan took this long.
@@ -175,21 +204,36 @@ impl Metrics {
             Some(_) => "other",
             None => "none",
         };
-        self.requests.get_or_create(&RequestLabels { verb, kind: kind.name(), code_class }).inc();
+        self.requests
+            .get_or_create(&RequestLabels {
+                verb,
+                kind: kind.name(),
+                code_class,
+            })
+            .inc();
     }
 
     /// How many workspaces wait.
     pub fn queued(&self, depth: Depth) {
-        let Depth { fresh, backlog, delayed } = depth;
+        let Depth {
+            fresh,
+            backlog,
+            delayed,
+        } = depth;
         for (lane, depth) in [("fresh", fresh), ("backlog", backlog), ("delayed", delayed)] {
-            self.queue.get_or_create(&LaneLabels { lane }).set(to_i64(depth));
+            self.queue
+                .get_or_create(&LaneLabels { lane })
+                .set(to_i64(depth));
         }
     }
 
     /// An object of ours came, changed or went.
     pub fn object(&self, kind: ObjectKind, before: Option<Is>, after: Option<Is>) {
         let gauge = |ready: Is| {
-            let labels = ObjectLabels { kind: kind.name(), ready: ready.name() };
+            let labels = ObjectLabels {
+                kind: kind.name(),
+                ready: ready.name(),
+            };
             self.objects.get_or_create_owned(&labels)
         };
         if before != after {
@@ -200,21 +244,35 @@ impl Metrics {
 
     /// There are this many more, or fewer, findings of a sort.
     pub fn found(&self, reason: Reason, severity: Severity, difference: i64) {
-        let labels = FindingLabels { reason: reason.name(), severity: severity.name() };
+        let labels = FindingLabels {
+            reason: reason.name(),
+            severity: severity.name(),
+        };
         self.findings.get_or_create(&labels).inc_by(difference);
     }
 
     /// What the status of an ApiKeyRef says of its rotation; both `None` when it is gone.
     pub fn rotation(&self, key: &NamespacedName, due: Option<Timestamp>, state: Option<State>) {
         let (namespace, name) = (key.namespace.to_string(), key.name.to_string());
-        let labels = KeyLabels { namespace: namespace.clone(), name: name.clone() };
+        let labels = KeyLabels {
+            namespace: namespace.clone(),
+            name: name.clone(),
+        };
         match due {
-            Some(due) => drop(self.rotation_due.get_or_create(&labels).set(due.as_second())),
+            Some(due) => drop(
+                self.rotation_due
+                    .get_or_create(&labels)
+                    .set(due.as_second()),
+            ),
             None => drop(self.rotation_due.remove(&labels)),
         }
         for of in STATES {
             let (namespace, name) = (namespace.clone(), name.clone());
-            let labels = KeyStateLabels { namespace, name, state: of.name() };
+            let labels = KeyStateLabels {
+                namespace,
+                name,
+                state: of.name(),
+            };
             if Some(of) == state {
                 self.rotation_state.get_or_create(&labels).set(1);
             } else {
@@ -258,8 +316,11 @@ mod tests {
     /// Lines of a metric with samples, without comments.
     fn lines(metrics: &Metrics, metric: &str) -> Vec<String> {
         let text = metrics.encode();
-        let mut lines: Vec<String> =
-            text.lines().filter(|line| line.starts_with(metric)).map(str::to_owned).collect();
+        let mut lines: Vec<String> = text
+            .lines()
+            .filter(|line| line.starts_with(metric))
+            .map(str::to_owned)
+            .collect();
         lines.sort();
         lines
     }
@@ -286,10 +347,13 @@ mod tests {
         metrics.object(kind, None, Some(Is::Unknown));
         metrics.object(kind, Some(Is::Unknown), Some(Is::True));
         metrics.object(kind, Some(Is::Unknown), None);
-        assert_eq!(lines(&metrics, "anthropic_rbac_objects"), [
-            r#"anthropic_rbac_objects{kind="Workspace",ready="True"} 1"#,
-            r#"anthropic_rbac_objects{kind="Workspace",ready="Unknown"} 0"#,
-        ]);
+        assert_eq!(
+            lines(&metrics, "anthropic_rbac_objects"),
+            [
+                r#"anthropic_rbac_objects{kind="Workspace",ready="True"} 1"#,
+                r#"anthropic_rbac_objects{kind="Workspace",ready="Unknown"} 0"#,
+            ]
+        );
     }
 
     #[test]
@@ -299,17 +363,25 @@ mod tests {
         metrics.requested("patch", ObjectKind::Secret, Some(409));
         metrics.requested("get", ObjectKind::Secret, None);
         metrics.plan_took(Duration::from_millis(2));
-        assert_eq!(lines(&metrics, "anthropic_rbac_plans"), [
-            r#"anthropic_rbac_plans_total{outcome="written"} 1"#
-        ]);
-        assert_eq!(lines(&metrics, "anthropic_rbac_api_requests"), [
-            r#"anthropic_rbac_api_requests_total{verb="get",kind="Secret",code_class="none"} 1"#,
-            r#"anthropic_rbac_api_requests_total{verb="patch",kind="Secret",code_class="4xx"} 1"#,
-        ]);
-        assert_eq!(lines(&metrics, "anthropic_rbac_plan_duration_seconds_count"), [
-            "anthropic_rbac_plan_duration_seconds_count 1"
-        ]);
-        let build = format!(r#"anthropic_rbac_build_info{{version="{}"}} 1"#, env!("CARGO_PKG_VERSION"));
+        assert_eq!(
+            lines(&metrics, "anthropic_rbac_plans"),
+            [r#"anthropic_rbac_plans_total{outcome="written"} 1"#]
+        );
+        assert_eq!(
+            lines(&metrics, "anthropic_rbac_api_requests"),
+            [
+                r#"anthropic_rbac_api_requests_total{verb="get",kind="Secret",code_class="none"} 1"#,
+                r#"anthropic_rbac_api_requests_total{verb="patch",kind="Secret",code_class="4xx"} 1"#,
+            ]
+        );
+        assert_eq!(
+            lines(&metrics, "anthropic_rbac_plan_duration_seconds_count"),
+            ["anthropic_rbac_plan_duration_seconds_count 1"]
+        );
+        let build = format!(
+            r#"anthropic_rbac_build_info{{version="{}"}} 1"#,
+            env!("CARGO_PKG_VERSION")
+        );
         assert_eq!(lines(&metrics, "anthropic_rbac_build"), [build]);
     }
 }

@@ -71,7 +71,10 @@ pub enum SecretScope {
 pub enum Error {
     /// Metrics and probes cannot be served.
     #[error("cannot listen on {address}: {source}")]
-    Bind { address: SocketAddr, source: std::io::Error },
+    Bind {
+        address: SocketAddr,
+        source: std::io::Error,
+    },
     /// Somebody else may be writing now, so this process must not.
     #[error("{0}; this process ends so that only one writes")]
     Lost(#[from] Lost),

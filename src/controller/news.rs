@@ -13,7 +13,10 @@ pub enum News {
     /// A request is about to be sent: what the watches tell of the object may be its echo.
     Begun(ObjectKey),
     /// It was answered; with nothing learned if it failed.
-    Ended { key: ObjectKey, learned: Option<Learned> },
+    Ended {
+        key: ObjectKey,
+        learned: Option<Learned>,
+    },
 }
 
 /// What an answer tells of an object.
@@ -51,8 +54,16 @@ impl Teller {
 
     /// It was answered, and this is known of the object now.
     pub fn learned(&self, key: ObjectKey, version: Version, change: Change, surprise: bool) {
-        let learned = Learned { by: self.by.clone(), version, change, surprise };
-        self.tell(News::Ended { key, learned: Some(learned) });
+        let learned = Learned {
+            by: self.by.clone(),
+            version,
+            change,
+            surprise,
+        };
+        self.tell(News::Ended {
+            key,
+            learned: Some(learned),
+        });
     }
 
     /// It failed, or said nothing.

@@ -86,7 +86,10 @@ impl From<Kind> for ObjectKind {
 impl ObjectKey {
     /// Names an object.
     pub fn new(kind: impl Into<ObjectKind>, name: &NamespacedName) -> Self {
-        Self { kind: kind.into(), name: name.clone() }
+        Self {
+            kind: kind.into(),
+            name: name.clone(),
+        }
     }
 
     /// Names a Secret.
@@ -135,20 +138,46 @@ mod tests {
 
     #[test]
     fn an_object_has_the_path_of_its_kind() {
-        let path = |kind: ObjectKind| ObjectKey::new(kind, &NamespacedName::new("ns", "a.b")).path();
-        let paths = [ObjectKind::ConfigMap, ObjectKind::Workspace, ObjectKind::Event].map(path);
-        assert_eq!(paths.map(Option::unwrap), [
-            "/api/v1/namespaces/ns/configmaps/a.b",
-            "/apis/anthropic-rbac.io/v1alpha1/namespaces/ns/workspaces/a.b",
-            "/apis/events.k8s.io/v1/namespaces/ns/events/a.b",
-        ]);
+        let path =
+            |kind: ObjectKind| ObjectKey::new(kind, &NamespacedName::new("ns", "a.b")).path();
+        let paths = [
+            ObjectKind::ConfigMap,
+            ObjectKind::Workspace,
+            ObjectKind::Event,
+        ]
+        .map(path);
+        assert_eq!(
+            paths.map(Option::unwrap),
+            [
+                "/api/v1/namespaces/ns/configmaps/a.b",
+                "/apis/anthropic-rbac.io/v1alpha1/namespaces/ns/workspaces/a.b",
+                "/apis/events.k8s.io/v1/namespaces/ns/events/a.b",
+            ]
+        );
     }
 
     #[test]
     fn a_name_that_leads_elsewhere_has_no_path() {
-        for bad in ["", "..", "a/b", "a%2fb", "a?b", "A", "../../kube-system/secrets/x", "a b"] {
-            assert_eq!(ObjectKey::secret(&NamespacedName::new("ns", bad)).path(), None, "{bad:?}");
-            assert_eq!(ObjectKey::secret(&NamespacedName::new(bad, "a")).path(), None, "{bad:?}");
+        for bad in [
+            "",
+            "..",
+            "a/b",
+            "a%2fb",
+            "a?b",
+            "A",
+            "../../kube-system/secrets/x",
+            "a b",
+        ] {
+            assert_eq!(
+                ObjectKey::secret(&NamespacedName::new("ns", bad)).path(),
+                None,
+                "{bad:?}"
+            );
+            assert_eq!(
+                ObjectKey::secret(&NamespacedName::new(bad, "a")).path(),
+                None,
+                "{bad:?}"
+            );
         }
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
-use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, mpsc};
@@ -19,8 +19,8 @@ use tokio::task::JoinSet;
 
 use super::metrics::Metrics;
 use super::object::{ObjectKey, ObjectKind, Version, version};
-use crate::api::{ApiKeyRef, RoleBinding, Workspace, conditions, convert};
 use crate::api::metadata::{MANAGED_BY, NAME};
+use crate::api::{ApiKeyRef, RoleBinding, Workspace, conditions, convert};
 use crate::plan::facts::{Is, StatusMark};
 use crate::plan::world::{Change, SecretAccess};
 use crate::policy::name::{Name, NamespacedName};
@@ -102,7 +102,15 @@ impl Observer {
     /// Observations go to `out`.
     pub fn new(client: Client, out: mpsc::Sender<Observation>, metrics: Arc<Metrics>) -> Self {
         let lists = Arc::new(Semaphore::new(LISTS_AT_A_TIME));
-        Self { client, outlet: Outlet { out, metrics, lists }, watches: JoinSet::new() }
+        Self {
+            client,
+            outlet: Outlet {
+                out,
+                metrics,
+                lists,
+            },
+            watches: JoinSet::new(),
+        }
     }
 
     /// Starts the watches of [`BASE`].
@@ -138,8 +146,14 @@ impl Observer {
             config: watcher::Config::default(),
             read: |object, metrics| {
                 let facts = convert::api_key_ref(object)?;
-                let status = object.0.as_ref().ok().and_then(|object| object.status.as_ref());
-                let due = status.and_then(|status| status.due_at.as_ref()).map(|time| time.0);
+                let status = object
+                    .0
+                    .as_ref()
+                    .ok()
+                    .and_then(|object| object.status.as_ref());
+                let due = status
+                    .and_then(|status| status.due_at.as_ref())
+                    .map(|time| time.0);
                 metrics.rotation(&facts.object.name, due, facts.rotation);
                 let ready = ready(&facts.object.status);
                 Some((facts.object.name.clone(), Change::KeyRef(facts), ready))
@@ -168,7 +182,11 @@ impl Observer {
             config: watcher::Config::default().labels(&format!("{MANAGED_BY}={NAME}")),
             read: |object, _| {
                 let name = name_of(object)?;
-                Some((name.clone(), Change::ConfigMap(name, convert::output(&object.metadata)), None))
+                Some((
+                    name.clone(),
+                    Change::ConfigMap(name, convert::output(&object.metadata)),
+                    None,
+                ))
             },
             gone: |name, _| Change::ConfigMapGone(name),
             scope: None,
@@ -187,7 +205,11 @@ impl Observer {
             config: watcher::Config::default(),
             read: |object, _| {
                 let name = name_of(object)?;
-                Some((name.clone(), Change::Secret(name, convert::secret(&object.metadata)), None))
+                Some((
+                    name.clone(),
+                    Change::Secret(name, convert::secret(&object.metadata)),
+                    None,
+                ))
             },
             gone: |name, _| Change::SecretGone(name),
             scope: Some(namespace),
@@ -287,7 +309,11 @@ impl Known {
                         vec![Observation::Access(scope.clone(), SecretAccess::Denied)]
                     }
                     _ => {
-                        tracing::warn!(kind, error = error_text, "watch interrupted, it is resumed");
+                        tracing::warn!(
+                            kind,
+                            error = error_text,
+                            "watch interrupted, it is resumed"
+                        );
                         Vec::new()
                     }
                 }
@@ -308,7 +334,10 @@ impl Known {
         let before = self.by_name.insert(name.clone(), (self.list, ready));
         metrics.object(source.kind, before.and_then(|(_, ready)| ready), ready);
         vec![Observation::Seen(Seen {
-            key: ObjectKey { kind: source.kind, name },
+            key: ObjectKey {
+                kind: source.kind,
+                name,
+            },
             version: version(object.meta()),
             missing: false,
             first,
@@ -336,11 +365,17 @@ impl Known {
 
 fn name_of<K>(object: &PartialObjectMeta<K>) -> Option<NamespacedName> {
     let meta = &object.metadata;
-    Some(NamespacedName::new(meta.namespace.as_deref()?, meta.name.as_deref()?))
+    Some(NamespacedName::new(
+        meta.namespace.as_deref()?,
+        meta.name.as_deref()?,
+    ))
 }
 
 fn ready(status: &StatusMark) -> Option<Is> {
-    let ready = status.conditions.iter().find(|condition| &*condition.kind == conditions::READY);
+    let ready = status
+        .conditions
+        .iter()
+        .find(|condition| &*condition.kind == conditions::READY);
     Some(ready.map_or(Is::Unknown, |ready| ready.is))
 }
 
@@ -364,7 +399,11 @@ fn describe(error: &watcher::Error) -> String {
         watcher::Error::InitialListFailed(kube::Error::SerdeError(error))
         | watcher::Error::WatchStartFailed(kube::Error::SerdeError(error))
         | watcher::Error::WatchFailed(kube::Error::SerdeError(error)) => {
-            format!("the answer is not understood at line {} column {}", error.line(), error.column())
+            format!(
+                "the answer is not understood at line {} column {}",
+                error.line(),
+                error.column()
+            )
         }
         error => error.to_string(),
     }

@@ -125,7 +125,10 @@ impl Queue {
             .iter()
             .find_map(|lane| Some((*lane, self.ready[*lane as usize].pop_first()?.1)))?;
         self.picks = self.picks.wrapping_add(1);
-        let entry = self.entries.get_mut(&key).expect("what is in a lane has an entry");
+        let entry = self
+            .entries
+            .get_mut(&key)
+            .expect("what is in a lane has an entry");
         entry.place = Place::InFlight { lane, again: None };
         entry.started = Some(now);
         Some((key, lane))
@@ -203,7 +206,10 @@ impl Queue {
     }
 
     fn place(&mut self, key: &NamespacedName, lane: Lane, at: Instant, now: Instant) {
-        let entry = self.entries.get_mut(key).expect("only called for a key with an entry");
+        let entry = self
+            .entries
+            .get_mut(key)
+            .expect("only called for a key with an entry");
         match entry.place {
             Place::Ready(held, ticket) => drop(self.ready[held as usize].remove(&ticket)),
             Place::Delayed(_, until) => drop(self.delayed.remove(&(until, key.clone()))),
@@ -262,7 +268,9 @@ impl Entry {
 }
 
 fn backoff(failures: u32) -> Duration {
-    BACKOFF_FIRST.saturating_mul(2_u32.saturating_pow(failures)).min(BACKOFF_LAST)
+    BACKOFF_FIRST
+        .saturating_mul(2_u32.saturating_pow(failures))
+        .min(BACKOFF_LAST)
 }
 
 #[cfg(test)]

@@ -79,12 +79,20 @@ impl Reader {
             let material = KeyMaterial::new(bytes);
             values.insert(data_key.clone(), material.facts());
             let NamespacedName { namespace, name } = name.clone();
-            materials.push((SecretKey { namespace, name, key: data_key }, material));
+            materials.push((
+                SecretKey {
+                    namespace,
+                    name,
+                    key: data_key,
+                },
+                material,
+            ));
         }
         let mut facts = convert::secret(&stored.metadata);
         facts.values = Some(Arc::new(values));
         let change = Change::Secret(name.clone(), facts.clone());
-        self.teller.learned(key, version(&stored.metadata), change, false);
+        self.teller
+            .learned(key, version(&stored.metadata), change, false);
         Ok(Opened { facts, materials })
     }
 
@@ -101,12 +109,15 @@ impl Reader {
         };
         let found = match self.get(key, answer).await {
             Ok(body) => stored(key, &body),
-            Err(Failure::NotFound) => gone(key).map(|change| (None, change)).ok_or(Failure::NotFound),
+            Err(Failure::NotFound) => gone(key)
+                .map(|change| (None, change))
+                .ok_or(Failure::NotFound),
             Err(failure) => Err(failure),
         };
         match found {
             Ok((version, change)) => {
-                self.teller.learned(key.clone(), version, change.clone(), surprise);
+                self.teller
+                    .learned(key.clone(), version, change.clone(), surprise);
                 Ok(change)
             }
             Err(failure) => {
@@ -123,7 +134,13 @@ impl Reader {
     ) -> Result<super::request::Received, Failure> {
         // What cannot exist is not there.
         let path = key.path().ok_or(Failure::NotFound)?;
-        let request = Request { verb: Verb::Get, kind: key.kind, path, answer, body: Payload::default() };
+        let request = Request {
+            verb: Verb::Get,
+            kind: key.kind,
+            path,
+            answer,
+            body: Payload::default(),
+        };
         self.requester.send(self.lane, request).await
     }
 }

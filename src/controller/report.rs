@@ -67,11 +67,16 @@ impl Reporter<'_> {
     pub async fn all(&self, plan: &Plan) -> Reported {
         let mut events: BTreeMap<(Kind, &NamespacedName), Vec<&Announcement>> = BTreeMap::new();
         for event in &plan.events {
-            events.entry((event.kind, &event.name)).or_default().push(event);
+            events
+                .entry((event.kind, &event.name))
+                .or_default()
+                .push(event);
         }
         let mut jobs: Vec<(Option<&StatusUpdate>, Vec<&Announcement>)> = Vec::new();
         for status in &plan.statuses {
-            let events = events.remove(&(status.status.kind(), &status.name)).unwrap_or_default();
+            let events = events
+                .remove(&(status.status.kind(), &status.name))
+                .unwrap_or_default();
             jobs.push((Some(status), events));
         }
         // Announcements about objects whose status stays as it is.
@@ -120,7 +125,10 @@ impl Reporter<'_> {
             Err(Failure::Transient { why, after }) => reported.later = Some(Delay { why, after }),
             Err(Failure::Conflict | Failure::AlreadyExists) => {
                 let why = "the object was replaced meanwhile".into();
-                reported.later = Some(Delay { why, after: Duration::ZERO });
+                reported.later = Some(Delay {
+                    why,
+                    after: Duration::ZERO,
+                });
             }
             Err(failure @ (Failure::Forbidden | Failure::Refused(_))) => {
                 let kind = update.status.kind().name();
@@ -169,7 +177,11 @@ impl Reporter<'_> {
             answer: Answer::Metadata,
             body: Payload::json(&body),
         };
-        self.reader.requester.send(self.reader.lane, request).await.map(drop)
+        self.reader
+            .requester
+            .send(self.reader.lane, request)
+            .await
+            .map(drop)
     }
 }
 
@@ -251,11 +263,15 @@ fn planned_generation(snapshot: &Snapshot, key: &ObjectKey) -> Option<i64> {
     match key.kind {
         ObjectKind::Workspace => snapshot.workspace.as_ref()?.object.generation,
         ObjectKind::RoleBinding => {
-            let found = snapshot.bindings.binary_search_by(|b| b.object.name.cmp(&key.name));
+            let found = snapshot
+                .bindings
+                .binary_search_by(|b| b.object.name.cmp(&key.name));
             snapshot.bindings[found.ok()?].object.generation
         }
         ObjectKind::ApiKeyRef => {
-            let found = snapshot.keys.binary_search_by(|k| k.object.name.cmp(&key.name));
+            let found = snapshot
+                .keys
+                .binary_search_by(|k| k.object.name.cmp(&key.name));
             snapshot.keys[found.ok()?].object.generation
         }
         _ => None,
@@ -291,37 +307,43 @@ mod tests {
             })),
             content: Hex([0; 16]),
         };
-        assert_eq!(status_body(&update), json!({
-            "apiVersion": "anthropic-rbac.io/v1alpha1",
-            "kind": "RoleBinding",
-            "metadata": {"name": "users", "namespace": "search", "uid": "uid-1"},
-            "status": {"observedGeneration": 3},
-        }));
+        assert_eq!(
+            status_body(&update),
+            json!({
+                "apiVersion": "anthropic-rbac.io/v1alpha1",
+                "kind": "RoleBinding",
+                "metadata": {"name": "users", "namespace": "search", "uid": "uid-1"},
+                "status": {"observedGeneration": 3},
+            })
+        );
     }
 
     #[test]
     fn an_event_says_what_about_whom_and_from_whom() {
         let now = "2026-12-01T00:00:00.25Z".parse().expect("a time");
         let event = announcement();
-        assert_eq!(event_body(&event, now, "pod-1"), json!({
-            "apiVersion": "events.k8s.io/v1",
-            "kind": "Event",
-            "metadata": {"name": event_name(&event), "namespace": "search"},
-            "eventTime": "2026-12-01T00:00:00.250000Z",
-            "type": "Warning",
-            "reason": "RotationOverdue",
-            "action": "Rotation",
-            "note": "Replace it.",
-            "regarding": {
-                "apiVersion": "anthropic-rbac.io/v1alpha1",
-                "kind": "ApiKeyRef",
-                "namespace": "search",
-                "name": "prod-search-service",
-                "uid": "uid-1",
-            },
-            "reportingController": "anthropic-rbac.io/anthropic-rbac",
-            "reportingInstance": "pod-1",
-        }));
+        assert_eq!(
+            event_body(&event, now, "pod-1"),
+            json!({
+                "apiVersion": "events.k8s.io/v1",
+                "kind": "Event",
+                "metadata": {"name": event_name(&event), "namespace": "search"},
+                "eventTime": "2026-12-01T00:00:00.250000Z",
+                "type": "Warning",
+                "reason": "RotationOverdue",
+                "action": "Rotation",
+                "note": "Replace it.",
+                "regarding": {
+                    "apiVersion": "anthropic-rbac.io/v1alpha1",
+                    "kind": "ApiKeyRef",
+                    "namespace": "search",
+                    "name": "prod-search-service",
+                    "uid": "uid-1",
+                },
+                "reportingController": "anthropic-rbac.io/anthropic-rbac",
+                "reportingInstance": "pod-1",
+            })
+        );
     }
 
     #[test]
@@ -330,11 +352,23 @@ mod tests {
         let name = event_name(&event);
         let (text, id) = name.split_once('.').expect("two parts");
         assert_eq!((text, id.len()), ("prod-search-service", 16));
-        let reworded = Announcement { note: "Replace it today.".into(), ..event.clone() };
+        let reworded = Announcement {
+            note: "Replace it today.".into(),
+            ..event.clone()
+        };
         assert_eq!(event_name(&reworded), name);
-        let later = Announcement { once: "Expired".into(), ..event.clone() };
-        let namesake = Announcement { uid: Some("uid-2".into()), ..event.clone() };
-        let other = Announcement { reason: "RotationDueSoon", ..event.clone() };
+        let later = Announcement {
+            once: "Expired".into(),
+            ..event.clone()
+        };
+        let namesake = Announcement {
+            uid: Some("uid-2".into()),
+            ..event.clone()
+        };
+        let other = Announcement {
+            reason: "RotationDueSoon",
+            ..event.clone()
+        };
         for other in [later, namesake, other] {
             assert_ne!(event_name(&other), name);
         }
@@ -343,17 +377,26 @@ mod tests {
     #[test]
     fn the_name_of_an_event_is_a_name_however_long_its_objects_is() {
         let long = format!("{}.{}", "a".repeat(199), "b".repeat(53));
-        let event = Announcement { name: NamespacedName::new("search", long), ..announcement() };
+        let event = Announcement {
+            name: NamespacedName::new("search", long),
+            ..announcement()
+        };
         let name = event_name(&event);
         assert!(name.len() <= 253 && !name.contains(".."), "{name}");
     }
 
     #[test]
     fn a_long_note_is_cut_between_characters() {
-        let event = Announcement { note: "ä".repeat(600), ..announcement() };
+        let event = Announcement {
+            note: "ä".repeat(600),
+            ..announcement()
+        };
         let body = event_body(&event, Timestamp::UNIX_EPOCH, "pod-1");
         assert_eq!(body["note"].as_str().map(str::len), Some(1024));
-        let event = Announcement { note: format!("a{}", event.note), ..event };
+        let event = Announcement {
+            note: format!("a{}", event.note),
+            ..event
+        };
         let body = event_body(&event, Timestamp::UNIX_EPOCH, "pod-1");
         assert_eq!(body["note"].as_str().map(str::len), Some(1023));
     }

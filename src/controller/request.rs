@@ -133,7 +133,10 @@ impl Requester {
         let (code, result) = match tokio::time::timeout(TIMEOUT, self.exchange(request)).await {
             Ok(Ok((code, result))) => (Some(code), result),
             Ok(Err(failure)) => (None, Err(failure)),
-            Err(_) => (None, Err(Failure::later("the API server did not answer in time"))),
+            Err(_) => (
+                None,
+                Err(Failure::later("the API server did not answer in time")),
+            ),
         };
         self.metrics.requested(verb.name(), kind, code);
         result
@@ -148,8 +151,13 @@ impl Requester {
         let unreachable = |_| Failure::later("the API server cannot be reached");
         let response = self.client.send(request).await.map_err(unreachable)?;
         let code = response.status().as_u16();
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok());
+        let retry_after = retry_after
+            .and_then(|text| text.parse().ok())
+            .map(Duration::from_secs);
         let broken = |_| Failure::later("the answer of the API server broke off");
         let body = received(response.into_body().collect_bytes().await.map_err(broken)?);
         let result = match code {
@@ -181,7 +189,9 @@ impl Request {
             builder = builder.header(CONTENT_TYPE, content);
         }
         let unfit = |_| Failure::Refused("its name does not fit into a URL".into());
-        builder.body(Body::from(Bytes::from_owner(self.body.0))).map_err(unfit)
+        builder
+            .body(Body::from(Bytes::from_owner(self.body.0)))
+            .map_err(unfit)
     }
 }
 
@@ -226,7 +236,9 @@ impl std::io::Write for Payload {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let needed = self.0.len() + bytes.len();
         if needed > self.0.capacity() {
-            let mut grown = Zeroizing::new(Vec::with_capacity(needed.max(2 * self.0.capacity()).max(1024)));
+            let mut grown = Zeroizing::new(Vec::with_capacity(
+                needed.max(2 * self.0.capacity()).max(1024),
+            ));
             grown.extend_from_slice(&self.0);
             self.0 = grown;
         }
@@ -244,7 +256,10 @@ impl std::io::Write for Payload {
 impl Failure {
     /// The same request may work later.
     pub fn later(why: &str) -> Self {
-        Self::Transient { why: why.into(), after: Duration::ZERO }
+        Self::Transient {
+            why: why.into(),
+            after: Duration::ZERO,
+        }
     }
 }
 
@@ -280,7 +295,9 @@ fn failure(kind: ObjectKind, code: u16, retry_after: Option<Duration>, body: &[u
 
 fn is_terminating(status: &Status) -> bool {
     let causes = status.details.iter().flat_map(|details| &details.causes);
-    causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+    causes
+        .into_iter()
+        .any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 /// What the API server said, of which nothing may be a value: of a Secret it names the fields,
@@ -294,9 +311,16 @@ fn refusal(kind: ObjectKind, code: u16, status: Option<&Status>) -> String {
         return format!("the API server answered {code}: {message}");
     }
     let causes = status.details.iter().flat_map(|details| &details.causes);
-    let fields: Vec<&str> = causes.map(|cause| &*cause.field).filter(|field| !field.is_empty()).collect();
+    let fields: Vec<&str> = causes
+        .map(|cause| &*cause.field)
+        .filter(|field| !field.is_empty())
+        .collect();
     match &*fields {
         [] => format!("the API server answered {code} {}", status.reason),
-        fields => format!("the API server answered {code} {} for {}", status.reason, fields.join(", ")),
+        fields => format!(
+            "the API server answered {code} {} for {}",
+            status.reason,
+            fields.join(", ")
+        ),
     }
 }

@@ -39,7 +39,10 @@ struct Shared {
 impl Health {
     /// Alive as of now, and not ready.
     pub fn new() -> Self {
-        Self { beat: Arc::new(watch::Sender::new(Instant::now())), listed: Arc::default() }
+        Self {
+            beat: Arc::new(watch::Sender::new(Instant::now())),
+            listed: Arc::default(),
+        }
     }
 
     /// The loop is alive.
@@ -93,11 +96,18 @@ async fn healthz(State(shared): State<Shared>) -> impl IntoResponse {
 }
 
 async fn readyz(State(shared): State<Shared>) -> impl IntoResponse {
-    verdict(shared.health.listed.load(Ordering::Relaxed), "not everything is listed yet")
+    verdict(
+        shared.health.listed.load(Ordering::Relaxed),
+        "not everything is listed yet",
+    )
 }
 
 fn verdict(good: bool, why_not: &'static str) -> (StatusCode, &'static str) {
-    if good { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, why_not) }
+    if good {
+        (StatusCode::OK, "ok")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, why_not)
+    }
 }
 
 #[cfg(test)]
@@ -117,7 +127,10 @@ mod tests {
     #[tokio::test]
     async fn readiness_comes_with_the_first_lists() {
         let health = Health::new();
-        let shared = Shared { health: health.clone(), metrics: Arc::new(Metrics::new()) };
+        let shared = Shared {
+            health: health.clone(),
+            metrics: Arc::new(Metrics::new()),
+        };
         let ready = async || readyz(State(shared.clone())).await.into_response().status();
         assert_eq!(ready().await, StatusCode::SERVICE_UNAVAILABLE);
         health.set_listed(true);

@@ -61,10 +61,13 @@ fn may_be_logged(metadata: &Metadata<'_>) -> bool {
 /// The cap of the longest path that holds a target.
 fn cap(target: &str) -> LevelFilter {
     let holds = |path: &str| {
-        target.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        target
+            .strip_prefix(path)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     };
     let caps = CAPS.iter().filter(|(path, _)| holds(path));
-    caps.max_by_key(|(path, _)| path.len()).map_or(LevelFilter::TRACE, |(_, cap)| *cap)
+    caps.max_by_key(|(path, _)| path.len())
+        .map_or(LevelFilter::TRACE, |(_, cap)| *cap)
 }
 
 #[cfg(test)]

@@ -21,7 +21,9 @@ impl Vault {
 
     /// The key behind a handle, if what was read is what the handle means.
     pub fn get(&self, handle: &KeyHandle) -> Option<&KeyMaterial> {
-        self.0.get(&handle.source).filter(|material| material.facts().digest == handle.digest)
+        self.0
+            .get(&handle.source)
+            .filter(|material| material.facts().digest == handle.digest)
     }
 
     /// Whether anything was read from there.
@@ -37,14 +39,29 @@ mod tests {
 
     #[test]
     fn a_key_is_given_out_for_its_own_digest_only() {
-        let source = SecretKey { namespace: "claude".into(), name: "a".into(), key: "api-key".into() };
+        let source = SecretKey {
+            namespace: "claude".into(),
+            name: "a".into(),
+            key: "api-key".into(),
+        };
         let mut vault = Vault::default();
-        vault.insert(source.clone(), KeyMaterial::new(b"sk-ant-api03-EXAMPLE\n".to_vec()));
-        let handle = |text: &[u8]| KeyHandle { source: source.clone(), digest: Digest::of(text) };
-        let key = vault.get(&handle(b"sk-ant-api03-EXAMPLE")).map(KeyMaterial::expose);
+        vault.insert(
+            source.clone(),
+            KeyMaterial::new(b"sk-ant-api03-EXAMPLE\n".to_vec()),
+        );
+        let handle = |text: &[u8]| KeyHandle {
+            source: source.clone(),
+            digest: Digest::of(text),
+        };
+        let key = vault
+            .get(&handle(b"sk-ant-api03-EXAMPLE"))
+            .map(KeyMaterial::expose);
         assert_eq!(key, Some(&b"sk-ant-api03-EXAMPLE"[..]));
         assert!(vault.get(&handle(b"sk-ant-api03-OTHER")).is_none());
-        let elsewhere = SecretKey { key: "other".into(), ..source.clone() };
+        let elsewhere = SecretKey {
+            key: "other".into(),
+            ..source.clone()
+        };
         assert!(!vault.has(&elsewhere) && vault.has(&source));
     }
 }

@@ -61,6 +61,10 @@ fn about_value(schema: &Value, value: &Value) -> Option<String> {
             Some("put it in quotes (without them yes, no, on and off are booleans, too)".to_owned())
         }
         ("string", Value::Number(_)) => Some("put it in quotes".to_owned()),
+        ("string", Value::String(text)) if schema["format"] == "date-time" => {
+            let wrong = text.parse::<jiff::Timestamp>().is_err();
+            wrong.then(|| "write it as 2027-01-31T00:00:00Z".to_owned())
+        }
         ("string", Value::String(text)) => {
             let options = schema["enum"].as_array()?.iter().filter_map(Value::as_str);
             let meant = nearest(text, options).filter(|meant| meant != text)?;
@@ -117,7 +121,7 @@ mod tests {
             (true, "no; did you mean 'maxTokens'?".into())
         );
         let (name, message) = hinted("spec.roles[0].budget", json!({}));
-        assert_eq!((name, message.as_str()), (true, "no; there is: name"));
+        assert_eq!((name, message.as_str()), (true, "no; known: name"));
     }
 
     #[test]

@@ -245,30 +245,24 @@ fn of_finding(source: &Source, finding: &Finding) -> Notice {
     notice(source, *severity, object, (reason.name(), field, message))
 }
 
-/// What keeps an object from being Ready, and subjects that it does nothing for.
+/// What keeps an object from being Ready; where that is single subjects, each of them.
 fn not_ready(source: &Source, update: &StatusUpdate) -> Vec<Notice> {
     let object = ObjectId::new(update.status.kind(), &update.name);
-    let ready = condition(&update.status, conditions::READY).filter(|ready| ready.status != "True");
-    let ready = ready.map(|ready| {
-        notice(
-            source,
-            Severity::Error,
-            &object,
-            (&ready.reason, "", &ready.message),
-        )
-    });
     let problems = match &update.status {
         Status::RoleBinding(status) => status.problems.as_slice(),
         Status::Workspace(_) | Status::ApiKeyRef(_) => &[],
     };
+    let of_subjects = |reason: &str| problems.iter().any(|problem| problem.reason == reason);
+    let ready = condition(&update.status, conditions::READY)
+        .filter(|ready| ready.status != "True" && !of_subjects(&ready.reason))
+        .map(|ready| {
+            let what = (ready.reason.as_str(), "", ready.message.as_str());
+            notice(source, Severity::Error, &object, what)
+        });
     let problems = problems.iter().map(|problem| {
         let message = format!("{}: {}", problem.subject, problem.message);
-        notice(
-            source,
-            Severity::Error,
-            &object,
-            (&problem.reason, "spec.subjects", &message),
-        )
+        let what = (problem.reason.as_str(), "spec.subjects", message.as_str());
+        notice(source, Severity::Error, &object, what)
     });
     ready.into_iter().chain(problems).collect()
 }

@@ -5,13 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::api::{ListParams, ObjectMeta};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{DeserializeGuard, PartialObjectMeta};
-use kube::{Api, Client, Config, Resource};
+use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
 use super::{ClusterArgs, Source};
@@ -93,32 +93,16 @@ pub async fn read(args: &ClusterArgs, only: Option<Name>) -> Result<Source, Fail
 
 /// A client that gives up soon: somebody is waiting.
 async fn client(args: &ClusterArgs) -> Result<Client, Failure> {
-    let failed = |error: &dyn std::fmt::Display| {
+    let none = |error: String| {
         Failure::BadInput(format!(
             "no cluster to read: {error}; name manifests with -f, or a cluster with --kubeconfig and --context"
         ))
     };
-    let options = KubeConfigOptions {
-        context: args.context.clone(),
-        ..KubeConfigOptions::default()
-    };
-    let config = match &args.kubeconfig {
-        Some(path) => {
-            let kubeconfig = Kubeconfig::read_from(path).map_err(|error| failed(&error))?;
-            Config::from_custom_kubeconfig(kubeconfig, &options)
-                .await
-                .map_err(|error| failed(&error))
-        }
-        None if args.context.is_some() => Config::from_kubeconfig(&options)
-            .await
-            .map_err(|error| failed(&error)),
-        None => Config::infer().await.map_err(|error| failed(&error)),
-    };
-    let mut config = config?;
+    let mut config = args.config().await.map_err(none)?;
     config.default_retry = false;
-    config.connect_timeout = Some(std::time::Duration::from_secs(10));
-    config.read_timeout = Some(std::time::Duration::from_secs(60));
-    Client::try_from(config).map_err(|error| failed(&error))
+    config.connect_timeout = Some(Duration::from_secs(10));
+    config.read_timeout = Some(Duration::from_secs(60));
+    Client::try_from(config).map_err(|error| none(error.to_string()))
 }
 
 async fn ours<K>(client: &Client) -> Result<Vec<DeserializeGuard<K>>, Failure>

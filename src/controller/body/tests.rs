@@ -10,8 +10,15 @@ use crate::policy::key::SecretKey;
 const KEY: &[u8] = b"sk-ant-api03-EXAMPLE";
 
 fn handle() -> KeyHandle {
-    let source = SecretKey { namespace: "claude".into(), name: "source".into(), key: "api-key".into() };
-    KeyHandle { source, digest: Digest::of(KEY) }
+    let source = SecretKey {
+        namespace: "claude".into(),
+        name: "source".into(),
+        key: "api-key".into(),
+    };
+    KeyHandle {
+        source,
+        digest: Digest::of(KEY),
+    }
 }
 
 fn vault() -> Vault {
@@ -25,7 +32,11 @@ fn map<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<Name, Name> {
 }
 
 fn owner() -> Owner {
-    Owner::Controller { kind: Kind::ApiKeyRef, name: "prod".into(), uid: Some("uid-1".into()) }
+    Owner::Controller {
+        kind: Kind::ApiKeyRef,
+        name: "prod".into(),
+        uid: Some("uid-1".into()),
+    }
 }
 
 fn target(data: impl IntoIterator<Item = (&'static str, Content)>) -> Output {
@@ -34,14 +45,20 @@ fn target(data: impl IntoIterator<Item = (&'static str, Content)>) -> Output {
         owner: owner(),
         labels: map([("app.kubernetes.io/managed-by", "anthropic-rbac")]),
         annotations: map([("anthropic-rbac.io/content-sha256", "ab")]),
-        data: data.into_iter().map(|(key, content)| (key.into(), content)).collect(),
+        data: data
+            .into_iter()
+            .map(|(key, content)| (key.into(), content))
+            .collect(),
         secret_type: None,
     }
 }
 
 fn policy() -> Output {
     let text = Content::Text("{}\n".into());
-    Output { id: OutputId::config_map("claude", "a.policy"), ..target([("policy.json", text)]) }
+    Output {
+        id: OutputId::config_map("claude", "a.policy"),
+        ..target([("policy.json", text)])
+    }
 }
 
 fn found() -> OutputFacts {
@@ -73,19 +90,22 @@ fn a_secret_is_created_whole_with_its_key_in_base64() {
     let mut output = target([("ANTHROPIC_API_KEY", Content::Key(handle()))]);
     output.secret_type = Some("anthropic-rbac.io/api-key".into());
     let body = create_body(&output, &vault()).expect("the key is in the vault");
-    assert_eq!(parsed(&body), json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "anthropic-rbac.io/api-key",
-        "metadata": {
-            "name": "anthropic",
-            "namespace": "search",
-            "labels": {"app.kubernetes.io/managed-by": "anthropic-rbac"},
-            "annotations": {"anthropic-rbac.io/content-sha256": "ab"},
-            "ownerReferences": [our_reference()],
-        },
-        "data": {"ANTHROPIC_API_KEY": "c2stYW50LWFwaTAzLUVYQU1QTEU="},
-    }));
+    assert_eq!(
+        parsed(&body),
+        json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "anthropic-rbac.io/api-key",
+            "metadata": {
+                "name": "anthropic",
+                "namespace": "search",
+                "labels": {"app.kubernetes.io/managed-by": "anthropic-rbac"},
+                "annotations": {"anthropic-rbac.io/content-sha256": "ab"},
+                "ownerReferences": [our_reference()],
+            },
+            "data": {"ANTHROPIC_API_KEY": "c2stYW50LWFwaTAzLUVYQU1QTEU="},
+        })
+    );
 }
 
 #[test]
@@ -105,27 +125,39 @@ fn a_patch_writes_removes_and_empties_and_does_not_mention_what_is_kept() {
         ("D", Content::Text("plain".into())),
     ]);
     let body = patch_body(&output, &found(), &["E".into()], true, &vault()).expect("ready");
-    assert_eq!(parsed(&body), json!({
-        "metadata": {
-            "resourceVersion": "41",
-            "labels": {"app.kubernetes.io/managed-by": "anthropic-rbac"},
-            "annotations": {"anthropic-rbac.io/content-sha256": "ab"},
-            "ownerReferences": [our_reference()],
-        },
-        "data": {"A": "c2stYW50LWFwaTAzLUVYQU1QTEU=", "B": "", "D": "cGxhaW4=", "E": null},
-    }));
+    assert_eq!(
+        parsed(&body),
+        json!({
+            "metadata": {
+                "resourceVersion": "41",
+                "labels": {"app.kubernetes.io/managed-by": "anthropic-rbac"},
+                "annotations": {"anthropic-rbac.io/content-sha256": "ab"},
+                "ownerReferences": [our_reference()],
+            },
+            "data": {"A": "c2stYW50LWFwaTAzLUVYQU1QTEU=", "B": "", "D": "cGxhaW4=", "E": null},
+        })
+    );
 }
 
 #[test]
 fn a_patch_of_labels_alone_says_nothing_of_data_and_needs_no_key() {
     let output = target([("A", Content::Key(handle()))]);
     let body = patch_body(&output, &found(), &[], false, &Vault::default()).expect("no key needed");
-    assert_eq!(parsed(&body).as_object().expect("an object").keys().collect::<Vec<_>>(), ["metadata"]);
+    assert_eq!(
+        parsed(&body)
+            .as_object()
+            .expect("an object")
+            .keys()
+            .collect::<Vec<_>>(),
+        ["metadata"]
+    );
 }
 
 #[test]
 fn a_config_map_patched_with_data_loses_all_binary_data() {
-    let patch = |data| parsed(&patch_body(&policy(), &found(), &[], data, &Vault::default()).expect("ready"));
+    let patch = |data| {
+        parsed(&patch_body(&policy(), &found(), &[], data, &Vault::default()).expect("ready"))
+    };
     assert_eq!(patch(true).get("binaryData"), Some(&Json::Null));
     assert_eq!(patch(false).get("binaryData"), None);
 }
@@ -138,20 +170,38 @@ fn owners_that_are_not_ours_survive() {
         name: "x".into(),
         uid: "uid-3".into(),
     };
-    let found = OutputFacts { other_owners: vec![other], ..found() };
-    let body = parsed(&patch_body(&policy(), &found, &[], false, &Vault::default()).expect("ready"));
+    let found = OutputFacts {
+        other_owners: vec![other],
+        ..found()
+    };
+    let body =
+        parsed(&patch_body(&policy(), &found, &[], false, &Vault::default()).expect("ready"));
     let theirs = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "uid-3"});
-    assert_eq!(body["metadata"]["ownerReferences"], json!([our_reference(), theirs]));
+    assert_eq!(
+        body["metadata"]["ownerReferences"],
+        json!([our_reference(), theirs])
+    );
 }
 
 #[test]
 fn what_is_left_behind_says_by_whom_and_what_is_taken_back_says_it_no_more() {
-    let retained = Output { owner: Owner::Retained("prod".into()), ..target([]) };
-    let body = parsed(&patch_body(&retained, &found(), &[], false, &Vault::default()).expect("ready"));
+    let retained = Output {
+        owner: Owner::Retained("prod".into()),
+        ..target([])
+    };
+    let body =
+        parsed(&patch_body(&retained, &found(), &[], false, &Vault::default()).expect("ready"));
     assert_eq!(body["metadata"]["ownerReferences"], json!([]));
-    assert_eq!(body["metadata"]["annotations"]["anthropic-rbac.io/retained-by"], "prod");
-    let found = OutputFacts { marks: map([("anthropic-rbac.io/retained-by", "prod")]), ..found() };
-    let body = parsed(&patch_body(&target([]), &found, &[], false, &Vault::default()).expect("ready"));
+    assert_eq!(
+        body["metadata"]["annotations"]["anthropic-rbac.io/retained-by"],
+        "prod"
+    );
+    let found = OutputFacts {
+        marks: map([("anthropic-rbac.io/retained-by", "prod")]),
+        ..found()
+    };
+    let body =
+        parsed(&patch_body(&target([]), &found, &[], false, &Vault::default()).expect("ready"));
     let annotations = json!({
         "anthropic-rbac.io/content-sha256": "ab", "anthropic-rbac.io/retained-by": null,
     });
@@ -161,26 +211,51 @@ fn what_is_left_behind_says_by_whom_and_what_is_taken_back_says_it_no_more() {
 #[test]
 fn a_key_that_moved_or_is_in_the_wrong_place_is_not_written() {
     let output = target([("A", Content::Key(handle()))]);
-    assert_eq!(create_body(&output, &Vault::default()).unwrap_err(), Unready::Moved(handle()));
+    assert_eq!(
+        create_body(&output, &Vault::default()).unwrap_err(),
+        Unready::Moved(handle())
+    );
     let mut other = Vault::default();
-    other.insert(handle().source, KeyMaterial::new(b"sk-ant-api03-OTHER".to_vec()));
-    assert_eq!(create_body(&output, &other).unwrap_err(), Unready::Moved(handle()));
-    let wrong = Output { id: OutputId::config_map("search", "anthropic"), ..output };
-    assert_eq!(create_body(&wrong, &vault()).unwrap_err(), Unready::KeyInConfigMap);
+    other.insert(
+        handle().source,
+        KeyMaterial::new(b"sk-ant-api03-OTHER".to_vec()),
+    );
+    assert_eq!(
+        create_body(&output, &other).unwrap_err(),
+        Unready::Moved(handle())
+    );
+    let wrong = Output {
+        id: OutputId::config_map("search", "anthropic"),
+        ..output
+    };
+    assert_eq!(
+        create_body(&wrong, &vault()).unwrap_err(),
+        Unready::KeyInConfigMap
+    );
 }
 
 #[test]
 fn a_plan_from_files_is_not_written() {
-    let owner = Owner::Controller { kind: Kind::ApiKeyRef, name: "prod".into(), uid: None };
+    let owner = Owner::Controller {
+        kind: Kind::ApiKeyRef,
+        name: "prod".into(),
+        uid: None,
+    };
     let output = Output { owner, ..policy() };
-    assert_eq!(create_body(&output, &Vault::default()).unwrap_err(), Unready::NoUid);
+    assert_eq!(
+        create_body(&output, &Vault::default()).unwrap_err(),
+        Unready::NoUid
+    );
 }
 
 #[test]
 fn a_deletion_is_of_the_very_object_that_was_seen() {
-    assert_eq!(parsed(&delete_body(&found())), json!({
-        "apiVersion": "v1",
-        "kind": "DeleteOptions",
-        "preconditions": {"uid": "uid-2", "resourceVersion": "41"},
-    }));
+    assert_eq!(
+        parsed(&delete_body(&found())),
+        json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": "uid-2", "resourceVersion": "41"},
+        })
+    );
 }

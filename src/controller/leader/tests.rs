@@ -7,7 +7,10 @@ use serde_json::json;
 use super::*;
 
 fn election(identity: &str) -> Election {
-    Election { identity: identity.into(), seen: None }
+    Election {
+        identity: identity.into(),
+        seen: None,
+    }
 }
 
 fn held_by(holder: &str, renewals: i64) -> LeaseSpec {
@@ -23,13 +26,19 @@ fn held_by(holder: &str, renewals: i64) -> LeaseSpec {
 fn a_lease_that_is_missing_free_or_released_is_taken() {
     let now = Instant::now();
     assert_eq!(election("a").step(None, now), Step::Take);
-    assert_eq!(election("a").step(Some(&LeaseSpec::default()), now), Step::Take);
+    assert_eq!(
+        election("a").step(Some(&LeaseSpec::default()), now),
+        Step::Take
+    );
     assert_eq!(election("a").step(Some(&held_by("", 1)), now), Step::Take);
 }
 
 #[test]
 fn a_lease_of_ours_is_renewed() {
-    assert_eq!(election("a").step(Some(&held_by("a", 1)), Instant::now()), Step::Renew);
+    assert_eq!(
+        election("a").step(Some(&held_by("a", 1)), Instant::now()),
+        Step::Renew
+    );
 }
 
 #[test]
@@ -40,7 +49,11 @@ fn anothers_lease_is_taken_once_it_has_not_moved_for_its_duration_by_our_clock()
     // Its times are far in the past, by some other clock.
     assert_eq!(election.step(Some(&held_by("b", 1)), at(0)), Step::Wait);
     assert_eq!(election.step(Some(&held_by("b", 1)), at(14)), Step::Wait);
-    assert_eq!(election.step(Some(&held_by("b", 2)), at(15)), Step::Wait, "it moved");
+    assert_eq!(
+        election.step(Some(&held_by("b", 2)), at(15)),
+        Step::Wait,
+        "it moved"
+    );
     assert_eq!(election.step(Some(&held_by("b", 2)), at(29)), Step::Wait);
     assert_eq!(election.step(Some(&held_by("b", 2)), at(30)), Step::Take);
 }
@@ -50,12 +63,29 @@ fn taking_over_is_counted_and_renewing_is_not() {
     let now = Timestamp::from_second(100).expect("in range");
     let election = election("a");
     let first = election.claim(None, Step::Take, now);
-    assert_eq!((first.lease_transitions, first.holder_identity.as_deref()), (Some(0), Some("a")));
-    let renewed = election.claim(Some(first.clone()), Step::Renew, Timestamp::from_second(102).expect("in range"));
-    assert_eq!((renewed.lease_transitions, &renewed.acquire_time), (Some(0), &first.acquire_time));
+    assert_eq!(
+        (first.lease_transitions, first.holder_identity.as_deref()),
+        (Some(0), Some("a"))
+    );
+    let renewed = election.claim(
+        Some(first.clone()),
+        Step::Renew,
+        Timestamp::from_second(102).expect("in range"),
+    );
+    assert_eq!(
+        (renewed.lease_transitions, &renewed.acquire_time),
+        (Some(0), &first.acquire_time)
+    );
     assert_ne!(renewed.renew_time, first.renew_time);
-    let taken = Election { identity: "b".into(), seen: None }.claim(Some(renewed), Step::Take, now);
-    assert_eq!((taken.lease_transitions, taken.holder_identity.as_deref()), (Some(1), Some("b")));
+    let taken = Election {
+        identity: "b".into(),
+        seen: None,
+    }
+    .claim(Some(renewed), Step::Take, now);
+    assert_eq!(
+        (taken.lease_transitions, taken.holder_identity.as_deref()),
+        (Some(1), Some("b"))
+    );
 }
 
 /// An API server that knows one Lease, and can be switched off.
@@ -89,7 +119,8 @@ impl Server {
         let sent = request.into_body().collect_bytes().await?;
         let mut state = self.0.lock().expect("not poisoned");
         let refuse = |code: u16, reason: &str| {
-            let status = json!({"kind": "Status", "code": code, "reason": reason, "status": "Failure"});
+            let status =
+                json!({"kind": "Status", "code": code, "reason": reason, "status": "Failure"});
             (code, status.to_string())
         };
         let (code, body) = match (method, &state.lease) {
@@ -99,7 +130,9 @@ impl Server {
             (Method::POST, Some(_)) => refuse(409, "AlreadyExists"),
             (_, held) => {
                 let mut lease: Lease = serde_json::from_slice(&sent).expect("a Lease");
-                let before = held.as_ref().and_then(|held| held.metadata.resource_version.clone());
+                let before = held
+                    .as_ref()
+                    .and_then(|held| held.metadata.resource_version.clone());
                 if before == lease.metadata.resource_version {
                     state.version += 1;
                     lease.metadata.resource_version = Some(state.version.to_string());
@@ -111,7 +144,9 @@ impl Server {
                 }
             }
         };
-        let response = Response::builder().status(code).body(Body::from(body.into_bytes()));
+        let response = Response::builder()
+            .status(code)
+            .body(Body::from(body.into_bytes()));
         Ok(response.expect("a response"))
     }
 }
@@ -145,7 +180,10 @@ async fn whoever_finds_its_lease_taken_has_lost_it() {
     assert!(first.attempt(now).await.expect("an answer"));
     let mut second = candidate(&server, "b");
     assert!(!second.attempt(now).await.expect("an answer"));
-    assert!(second.attempt(now + LEASE).await.expect("an answer"), "it had not moved");
+    assert!(
+        second.attempt(now + LEASE).await.expect("an answer"),
+        "it had not moved"
+    );
     assert!(!first.attempt(now).await.expect("an answer"));
 }
 
@@ -157,5 +195,8 @@ async fn an_api_server_that_fails_is_no_renewal() {
     server.0.lock().expect("not poisoned").down = true;
     assert!(first.attempt(Instant::now()).await.is_err());
     server.0.lock().expect("not poisoned").down = false;
-    assert!(first.attempt(Instant::now()).await.expect("an answer"), "it is still ours");
+    assert!(
+        first.attempt(Instant::now()).await.expect("an answer"),
+        "it is still ours"
+    );
 }

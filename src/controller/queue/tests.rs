@@ -15,11 +15,16 @@ fn wall(second: i64) -> Timestamp {
 }
 
 const OK: Ended = Ended::Settled;
-const FAILED: Ended = Ended::Failed { after: Duration::ZERO };
+const FAILED: Ended = Ended::Failed {
+    after: Duration::ZERO,
+};
 
 impl Bench {
     fn new() -> Self {
-        Self { queue: Queue::default(), now: Instant::now() }
+        Self {
+            queue: Queue::default(),
+            now: Instant::now(),
+        }
     }
 
     fn after(&mut self, millis: u64) -> &mut Self {
@@ -103,7 +108,10 @@ fn one_workspace_is_never_planned_twice_at_a_time() {
     assert!(!bench.push("a", Lane::Fresh));
     assert_eq!(bench.pop(), fresh("a"));
     bench.after(100);
-    assert!(bench.push("a", Lane::Fresh), "the plan in flight is out of date");
+    assert!(
+        bench.push("a", Lane::Fresh),
+        "the plan in flight is out of date"
+    );
     assert_eq!(bench.pop(), None);
     bench.after(100).ended("a", OK);
     assert_eq!(bench.pop(), fresh("a"), "again, as it changed in flight");
@@ -134,7 +142,10 @@ fn fresh_edits_go_before_the_backlog_in_order_of_arrival() {
         bench.push(name, Lane::Fresh);
     }
     let order: Vec<_> = std::iter::from_fn(|| bench.pop()).collect();
-    assert_eq!(order, [fresh("f1"), fresh("f2"), backlog("b1"), backlog("b2")].map(Option::unwrap));
+    assert_eq!(
+        order,
+        [fresh("f1"), fresh("f2"), backlog("b1"), backlog("b2")].map(Option::unwrap)
+    );
 }
 
 #[test]
@@ -146,7 +157,10 @@ fn an_edit_lifts_a_workspace_out_of_the_backlog_and_nothing_sinks_it() {
     bench.push("c", Lane::Fresh);
     bench.push("c", Lane::Backlog);
     assert_eq!(bench.pop(), fresh("c"));
-    assert_eq!([bench.pop(), bench.pop(), bench.pop()], [backlog("a"), backlog("b"), None]);
+    assert_eq!(
+        [bench.pop(), bench.pop(), bench.pop()],
+        [backlog("a"), backlog("b"), None]
+    );
 }
 
 #[test]
@@ -158,7 +172,9 @@ fn the_backlog_has_every_eighth_pick() {
     for i in 0..4 {
         bench.push(&format!("b{i}"), Lane::Backlog);
     }
-    let lanes: Vec<Lane> = std::iter::from_fn(|| bench.pop()).map(|(_, lane)| lane).collect();
+    let lanes: Vec<Lane> = std::iter::from_fn(|| bench.pop())
+        .map(|(_, lane)| lane)
+        .collect();
     let at: Vec<usize> = (0..20).filter(|i| lanes[*i] == Lane::Backlog).collect();
     assert_eq!(at, [7, 15, 18, 19]);
 }
@@ -169,7 +185,10 @@ fn only_fresh_work_is_given_out_when_only_that_is_wanted() {
     bench.push("b", Lane::Backlog);
     assert_eq!(bench.queue.pop(bench.now, false), None);
     bench.push("f", Lane::Fresh);
-    assert_eq!(bench.queue.pop(bench.now, false), Some((key("f"), Lane::Fresh)));
+    assert_eq!(
+        bench.queue.pop(bench.now, false),
+        Some((key("f"), Lane::Fresh))
+    );
     assert_eq!(bench.pop(), backlog("b"));
 }
 
@@ -188,7 +207,9 @@ fn failures_back_off_up_to_a_minute_and_success_forgets_them() {
         assert_eq!(bench.pop(), None);
         bench.after(1);
     }
-    let doubling = [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 51_200, 60_000, 60_000];
+    let doubling = [
+        100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 51_200, 60_000, 60_000,
+    ];
     assert_eq!(delays, doubling);
     assert_eq!(bench.pop(), fresh("a"));
     bench.ended("a", OK);
@@ -235,11 +256,21 @@ fn an_edit_during_a_failing_plan_is_tried_soon() {
 #[test]
 fn the_server_may_ask_for_a_longer_delay_than_the_backoff_but_for_no_more_than_a_minute() {
     let mut bench = Bench::new();
-    bench.cycle("a", Ended::Failed { after: Duration::from_secs(5) });
+    bench.cycle(
+        "a",
+        Ended::Failed {
+            after: Duration::from_secs(5),
+        },
+    );
     assert_eq!(bench.delay(), Some(5000));
     bench.push("a", Lane::Fresh);
     assert_eq!(bench.delay(), Some(5000), "not even an edit goes before it");
-    bench.cycle("b", Ended::Failed { after: Duration::from_secs(3600) });
+    bench.cycle(
+        "b",
+        Ended::Failed {
+            after: Duration::from_secs(3600),
+        },
+    );
     bench.after(5000);
     assert_eq!(bench.pop(), fresh("a"));
     assert_eq!(bench.delay(), Some(55_000));
@@ -250,7 +281,9 @@ fn a_workspace_wakes_at_its_time_and_not_before() {
     let mut bench = Bench::new();
     bench.push("a", Lane::Fresh);
     bench.pop();
-    bench.queue.ended(&key("a"), OK, Some(wall(1000)), bench.now);
+    bench
+        .queue
+        .ended(&key("a"), OK, Some(wall(1000)), bench.now);
     assert_eq!(bench.queue.next_wake(), Some(wall(1000)));
     bench.after(60_000).wake(999);
     assert_eq!(bench.pop(), None);
@@ -262,7 +295,11 @@ fn a_workspace_wakes_at_its_time_and_not_before() {
 #[test]
 fn a_later_plan_replaces_the_time_to_wake() {
     let mut bench = Bench::new();
-    for (wake, want) in [(Some(1000), Some(1000)), (Some(2000), Some(2000)), (None, None)] {
+    for (wake, want) in [
+        (Some(1000), Some(1000)),
+        (Some(2000), Some(2000)),
+        (None, None),
+    ] {
         bench.after(50).push("a", Lane::Fresh);
         bench.pop();
         bench.queue.ended(&key("a"), OK, wake.map(wall), bench.now);
@@ -275,7 +312,9 @@ fn a_wake_up_in_flight_is_not_lost() {
     let mut bench = Bench::new();
     bench.push("a", Lane::Fresh);
     bench.pop();
-    bench.queue.ended(&key("a"), OK, Some(wall(1000)), bench.now);
+    bench
+        .queue
+        .ended(&key("a"), OK, Some(wall(1000)), bench.now);
     bench.after(50).push("a", Lane::Fresh);
     bench.pop();
     bench.wake(1000);
@@ -302,7 +341,14 @@ fn the_depth_is_counted_by_lane() {
     bench.push("f", Lane::Fresh);
     bench.push("b", Lane::Backlog);
     bench.push("c", Lane::Backlog);
-    assert_eq!(bench.queue.depth(), Depth { fresh: 1, backlog: 2, delayed: 1 });
+    assert_eq!(
+        bench.queue.depth(),
+        Depth {
+            fresh: 1,
+            backlog: 2,
+            delayed: 1
+        }
+    );
 }
 
 #[test]
@@ -311,7 +357,11 @@ fn workspaces_that_came_and_went_are_forgotten() {
     for i in 0..10_000 {
         bench.after(1).cycle(&format!("w{i}"), OK);
     }
-    assert!(bench.queue.entries.len() < 256, "{}", bench.queue.entries.len());
+    assert!(
+        bench.queue.entries.len() < 256,
+        "{}",
+        bench.queue.entries.len()
+    );
 }
 
 #[test]
