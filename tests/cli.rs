@@ -6,6 +6,8 @@
 //! that is. `stdout`, `stderr` and `exit` hold what is expected, `out/` the folder that is
 //! written; what is in `before/` is in that folder from the start.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
