@@ -5,6 +5,9 @@
 //! `--no-default-features` holds this room and `gateway` alone, and a check fails if that
 //! build depends on any of them.
 
+// A new variant of ours must be looked at wherever it matters.
+#![warn(clippy::wildcard_enum_match_arm)]
+
 pub mod catalogue;
 pub mod decide;
 pub mod digest;

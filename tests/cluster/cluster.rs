@@ -84,6 +84,11 @@ impl Cluster {
         self.client.clone()
     }
 
+    /// The administrator's.
+    pub(crate) fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
     /// Where logs go.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir

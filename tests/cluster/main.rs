@@ -15,9 +15,17 @@
 
 mod audit;
 mod cluster;
+mod command_line;
 mod control_plane;
+mod follow;
 mod install;
+mod keys;
 mod operator;
+mod quiet;
+mod resource;
+mod restore;
+mod schema;
+mod seed;
 mod smoke;
 mod suite;
 mod wait;
@@ -33,7 +41,17 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
 
     let suite = suite::Suite::new();
-    let tests = [smoke::tests()].into_iter().flatten();
+    let tests = [
+        smoke::tests(),
+        schema::tests(),
+        seed::tests(),
+        quiet::tests(),
+        follow::tests(),
+        restore::tests(),
+        keys::tests(),
+    ]
+    .into_iter()
+    .flatten();
     let conclusion = suite.run(&arguments, tests);
     suite.tear_down(conclusion.has_failed());
     conclusion.exit_code()

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::{cluster::Cluster, wait};
+use crate::{cluster::Cluster, command_line, wait};
 
 pub(crate) const OPERATOR_NAMESPACE: &str = "anthropic-rbac-system";
 
@@ -46,6 +46,7 @@ impl Default for Settings<'_> {
 /// A running operator. Ends when it is dropped.
 pub(crate) struct Operator {
     process: Child,
+    number: usize,
     command: Vec<String>,
     rust_log: String,
     address: SocketAddr,
@@ -76,7 +77,7 @@ impl Operator {
         }
         let kubeconfig = kubeconfig(cluster)?;
         let mut command = vec![
-            env!("CARGO_BIN_EXE_anthropic-rbac").to_owned(),
+            command_line::program().display().to_string(),
             "operator".to_owned(),
             format!("--kubeconfig={}", kubeconfig.display()),
             format!("--leader-elect={leader_elect}"),
@@ -86,7 +87,8 @@ impl Operator {
         let log = cluster.dir().join(format!("operator-{number}.log"));
         let address = free_address()?;
         Ok(Self {
-            process: launch(&command, rust_log, address, &log)?,
+            process: launch(&command, number, rust_log, address, &log)?,
+            number,
             command,
             rust_log: rust_log.to_owned(),
             address,
@@ -124,7 +126,13 @@ impl Operator {
             "the operator is still running"
         );
         self.address = free_address()?;
-        self.process = launch(&self.command, &self.rust_log, self.address, &self.log)?;
+        self.process = launch(
+            &self.command,
+            self.number,
+            &self.rust_log,
+            self.address,
+            &self.log,
+        )?;
         self.ready().await
     }
 
@@ -258,7 +266,13 @@ pub(crate) fn allow_secrets(cluster: &Cluster, namespace: &str) -> Result<()> {
     Ok(())
 }
 
-fn launch(command: &[String], rust_log: &str, address: SocketAddr, log: &Path) -> Result<Child> {
+fn launch(
+    command: &[String],
+    number: usize,
+    rust_log: &str,
+    address: SocketAddr,
+    log: &Path,
+) -> Result<Child> {
     let log = File::options().create(true).append(true).open(log)?;
     // Where Linux offers it, the kernel ends the operator with this process: Drop does not
     // run when a test run is killed. setpriv becomes the operator, so the id stays.
@@ -278,6 +292,8 @@ fn launch(command: &[String], rust_log: &str, address: SocketAddr, log: &Path) -
         .arg(format!("--metrics-bind-address={address}"))
         .env("RUST_LOG", rust_log)
         .env("POD_NAMESPACE", OPERATOR_NAMESPACE)
+        // Kept over restarts, as a container's is.
+        .env("POD_NAME", format!("operator-{number}"))
         .env_remove("KUBECONFIG")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)

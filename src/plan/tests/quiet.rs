@@ -94,11 +94,12 @@ fn somebody_elses_edit_is_undone() {
 }
 
 #[test]
-fn what_became_somebody_elses_is_left_alone() {
+fn what_became_somebody_elses_is_only_created_anew_once_it_is_gone() {
     let mut stage = settled();
-    assert_eq!(
-        edited(&mut stage, |facts| facts.owner = Ownership::Foreign),
-        []
+    let writes = edited(&mut stage, |facts| facts.owner = Ownership::Foreign);
+    assert!(
+        matches!(&writes[..], [Write::Create(_)]),
+        "refused while it is there"
     );
 }
 
@@ -155,4 +156,31 @@ fn what_a_target_remembers_saves_reading_its_source_again() {
         Arc::make_mut(secret).resource_version = "1000".into();
     }
     assert_eq!(snapshot.unread(), [NamespacedName::new("claude", "source")]);
+}
+
+#[test]
+fn nothing_is_read_that_may_not_be_used() {
+    let lent = |annotations: serde_json::Value| {
+        let source =
+            json!({"secretKeyRef": {"name": "source", "key": "api-key", "namespace": "vault"}});
+        let mut stage = Stage::with(&[
+            workspace(json!({})),
+            key("claude/search", json!({"source": source})),
+        ]);
+        let mut unread = secret("vault/source", KEY_A);
+        unread["metadata"]["annotations"] = annotations;
+        unread["metadata"]["labels"] = json!({"anthropic-rbac.io/client-key": "true"});
+        stage.apply(&unread);
+        let name = NamespacedName::new("claude", "production");
+        let mut snapshot = stage.world.snapshot(&name, stage.now).unwrap();
+        for lookup in snapshot.secrets.values_mut() {
+            if let crate::plan::facts::SecretLookup::Present(secret) = lookup {
+                Arc::make_mut(secret).values = None;
+            }
+        }
+        snapshot.unread()
+    };
+    assert_eq!(lent(json!({})), []);
+    let granted = json!({"anthropic-rbac.io/allow-namespaces": "claude"});
+    assert_eq!(lent(granted), [NamespacedName::new("vault", "source")]);
 }
