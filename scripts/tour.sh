@@ -28,7 +28,7 @@ typed "kubectl get secret -A -l app.kubernetes.io/managed-by=anthropic-rbac"
 # shellcheck disable=SC2016 # the template's own variables
 mapped=$(k get secret -A -l app.kubernetes.io/managed-by=anthropic-rbac \
   -o go-template='{{range .items}}{{.metadata.namespace}}/{{.metadata.name}}: {{range $name, $value := .data}}{{$name}} {{end}}{{"\n"}}{{end}}')
-printf '%s\n' "$mapped"
+printf '%s\n' "${mapped// $'\n'/$'\n'}"
 for target in auth/auth-anthropic claude/batch-anthropic search/search-anthropic; do
   grep -q "^$target: ANTHROPIC_API_KEY" <<<"$mapped" || die "$target has no ANTHROPIC_API_KEY"
 done

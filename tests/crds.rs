@@ -4,6 +4,7 @@
 //! `tests/cases/crds/accepted` and `rejected` hold one object a file. A rejected one starts with
 //! `# expect:` lines, each a part of what is said about it: by the API server, and here.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 #![cfg(feature = "operator")]
 
 use std::collections::BTreeSet;

@@ -87,16 +87,16 @@ mod tests {
     fn what_has_not_changed_stays_untouched() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a/b.yaml");
-        assert_eq!(write(&path, "x", Readers::Usual).expect("written"), true);
+        assert!(write(&path, "x", Readers::Usual).expect("written"));
         let stamp = || {
             path.metadata()
                 .and_then(|meta| meta.modified())
                 .expect("a time")
         };
         let before = stamp();
-        assert_eq!(write(&path, "x", Readers::Usual).expect("written"), false);
+        assert!(!write(&path, "x", Readers::Usual).expect("written"));
         assert_eq!(stamp(), before);
-        assert_eq!(write(&path, "y", Readers::Usual).expect("written"), true);
+        assert!(write(&path, "y", Readers::Usual).expect("written"));
         assert_eq!(std::fs::read_to_string(&path).expect("text"), "y");
         let names: Vec<_> = path
             .parent()
@@ -114,7 +114,7 @@ mod tests {
         let path = folder.path().join("b.yaml");
         write(&path, "x", Readers::Usual).expect("written");
         assert!(!is_private(&path));
-        assert_eq!(write(&path, "x", Readers::Owner).expect("written"), true);
+        assert!(write(&path, "x", Readers::Owner).expect("written"));
         assert!(is_private(&path));
     }
 }

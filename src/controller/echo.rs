@@ -20,14 +20,14 @@ struct Entry {
     /// The latest version known from an answer.
     learned: Version,
     /// The latest news that came while a write was on its way.
-    held: Option<Seen>,
+    held: Option<Box<Seen>>,
 }
 
 /// What to do with a piece of news.
 #[derive(Debug)]
 pub enum Verdict {
     /// It is news.
-    New(Seen),
+    New(Box<Seen>),
     /// It is known, out of date, or waits until the write that it may come from is answered.
     Known,
     /// A list did not have an object that we wrote: it may be older than the write, or the
@@ -76,7 +76,7 @@ impl Echoes {
     }
 
     /// Judges what a watch brought.
-    pub fn judge(&mut self, seen: Seen) -> Verdict {
+    pub fn judge(&mut self, seen: Box<Seen>) -> Verdict {
         let Some(entry) = self.0.get_mut(&seen.key) else {
             return Verdict::New(seen);
         };
@@ -115,22 +115,22 @@ mod tests {
         )
     }
 
-    fn seen(version: Version) -> Seen {
+    fn seen(version: Version) -> Box<Seen> {
         let change = Change::ConfigMapGone(key().name);
-        Seen {
+        Box::new(Seen {
             key: key(),
             version,
             missing: false,
             first: false,
             change,
-        }
+        })
     }
 
-    fn missing() -> Seen {
-        Seen {
+    fn missing() -> Box<Seen> {
+        Box::new(Seen {
             missing: true,
-            ..seen(None)
-        }
+            ..*seen(None)
+        })
     }
 
     /// The version of what is new, or how it is not.
@@ -218,9 +218,11 @@ mod tests {
     fn what_was_forgotten_is_new_when_it_comes_again() {
         let mut echoes = Echoes::default();
         let secret = ObjectKey::secret(&NamespacedName::new("claude", "a"));
-        let again = || Seen {
-            key: secret.clone(),
-            ..seen(Some(8))
+        let again = || {
+            Box::new(Seen {
+                key: secret.clone(),
+                ..*seen(Some(8))
+            })
         };
         let learn = |echoes: &mut Echoes| {
             echoes.begin(secret.clone());

@@ -9,13 +9,12 @@ use futures::StreamExt;
 
 use super::body::{Unready, create_body, delete_body, patch_body};
 use super::object::ObjectKey;
-use super::read::{Reader, gone, stored};
+use super::read::{Found, Reader, Stored};
 use super::request::{Answer, Failure, Payload, Request, Verb};
 use super::vault::Vault;
 use crate::api::metadata::NAME;
 use crate::plan::facts::{OutputFacts, OutputId, WriteFailure};
 use crate::plan::output::{Content, KeyHandle};
-use crate::plan::world::Change;
 use crate::plan::write::Write;
 use crate::policy::name::NamespacedName;
 
@@ -151,7 +150,9 @@ async fn send(
     let (verb, _) = verb(write);
     let path = match verb {
         Verb::Delete => path,
-        _ => format!("{path}?fieldManager={NAME}"),
+        Verb::Get | Verb::Create | Verb::Merge | Verb::Apply => {
+            format!("{path}?fieldManager={NAME}")
+        }
     };
     let request = Request {
         verb,
@@ -161,14 +162,14 @@ async fn send(
         body,
     };
     reader.teller.begun(key);
-    let learned = match reader.requester.send(reader.lane, request).await {
-        Ok(_) if verb == Verb::Delete => Ok(deleted(key, write)),
-        Ok(body) => stored(key, &body).map(Some),
-        Err(failure) => Err(failure),
-    };
-    match learned {
-        Ok(Some((version, change))) => {
-            reader.teller.learned(key.clone(), version, change, false);
+    let answer = reader.requester.send(reader.lane, request).await;
+    let stored = answer.and_then(|body| match write {
+        Write::Delete { found, .. } => Ok(deleted(key, found)),
+        Write::Create(_) | Write::Patch { .. } => Stored::parse(key, &body).map(Some),
+    });
+    match stored {
+        Ok(Some(stored)) => {
+            reader.teller.learned(key.clone(), stored, false);
             Ok(())
         }
         Ok(None) => {
@@ -183,12 +184,12 @@ async fn send(
 }
 
 /// Up to the version that was deleted, everything is history.
-fn deleted(key: &ObjectKey, write: &Write) -> Option<(super::object::Version, Change)> {
-    let found: &OutputFacts = match write {
-        Write::Delete { found, .. } | Write::Patch { found, .. } => found,
-        Write::Create(_) => return None,
-    };
-    Some((found.resource_version.parse().ok(), gone(key)?))
+fn deleted(key: &ObjectKey, found: &OutputFacts) -> Option<Stored> {
+    let version = found.resource_version.parse().ok();
+    Some(Stored {
+        version,
+        ..Stored::nothing(key)?
+    })
 }
 
 /// What a failure means, after another look where our facts may be out of date.
@@ -216,22 +217,12 @@ async fn resolve(reader: &Reader, key: &ObjectKey, write: &Write, failure: Failu
             stale("it changed meanwhile")
         }
         Failure::AlreadyExists => match reader.look(key, false).await {
-            Ok(change) if is_ours(&change) => stale("it is there already"),
-            Ok(Change::ConfigMap(..) | Change::Secret(..)) => {
-                Outcome::Failed(WriteFailure::NotOurs)
-            }
-            Ok(_) => stale("it is gone again"),
+            Ok(Found::Ours) => stale("it is there already"),
+            Ok(Found::Foreign) => Outcome::Failed(WriteFailure::NotOurs),
+            Ok(Found::Nothing) => stale("it is gone again"),
             Err(Failure::Forbidden) => Outcome::Failed(WriteFailure::NotOurs),
             Err(_) => stale("it is there already and could not be read"),
         },
-    }
-}
-
-fn is_ours(change: &Change) -> bool {
-    match change {
-        Change::ConfigMap(_, facts) => facts.is_ours(),
-        Change::Secret(_, facts) => facts.output.as_ref().is_some_and(|output| output.is_ours()),
-        _ => false,
     }
 }
 

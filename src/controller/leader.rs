@@ -131,7 +131,7 @@ impl Candidate {
             .map(|lease| lease.spec.clone().unwrap_or_default());
         let spec = match self.election.step(spec.as_ref(), now) {
             Step::Wait => return Ok(false),
-            step => self.election.claim(spec, step, Timestamp::now()),
+            step @ (Step::Take | Step::Renew) => self.election.claim(spec, step, Timestamp::now()),
         };
         let written = match found {
             Some(mut lease) => {

@@ -4,6 +4,7 @@
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::object::{ObjectKey, Version};
+use super::read::Stored;
 use crate::plan::world::Change;
 use crate::policy::name::NamespacedName;
 
@@ -15,7 +16,7 @@ pub enum News {
     /// It was answered; with nothing learned if it failed.
     Ended {
         key: ObjectKey,
-        learned: Option<Learned>,
+        learned: Option<Box<Learned>>,
     },
 }
 
@@ -53,17 +54,17 @@ impl Teller {
     }
 
     /// It was answered, and this is known of the object now.
-    pub fn learned(&self, key: ObjectKey, version: Version, change: Change, surprise: bool) {
-        let learned = Learned {
+    pub fn learned(&self, key: ObjectKey, stored: Stored, surprise: bool) {
+        let Stored {
+            version, change, ..
+        } = stored;
+        let learned = Some(Box::new(Learned {
             by: self.by.clone(),
             version,
             change,
             surprise,
-        };
-        self.tell(News::Ended {
-            key,
-            learned: Some(learned),
-        });
+        }));
+        self.tell(News::Ended { key, learned });
     }
 
     /// It failed, or said nothing.

@@ -1,8 +1,8 @@
 //! Watches: from what the API server tells to changes, with nothing of an object kept but its
-//! name, so that one that is missing from a later list is known to be gone.
-//! Must not hold facts, nor decide what matters.
+//! name. Must not hold facts, nor decide what matters.
 
-use std::collections::HashMap;
+mod known;
+
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +17,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use known::{Known, is_denied};
+
 use super::metrics::Metrics;
-use super::object::{ObjectKey, ObjectKind, Version, version};
+use super::object::{ObjectKey, ObjectKind, Version};
 use crate::api::metadata::{MANAGED_BY, NAME};
 use crate::api::{ApiKeyRef, RoleBinding, Workspace, conditions, convert};
 use crate::plan::facts::{Is, StatusMark};
@@ -46,7 +48,7 @@ const LISTS_AT_A_TIME: usize = 16;
 #[derive(Debug)]
 pub enum Observation {
     /// An object as it is now, or that it is gone.
-    Seen(Seen),
+    Seen(Box<Seen>),
     /// Every object of a kind has been seen.
     Listed(ObjectKind),
     /// Whether the Secrets of a namespace may be looked at; of every one if there is none.
@@ -89,12 +91,15 @@ struct Source<K> {
     kind: ObjectKind,
     api: Api<K>,
     config: watcher::Config,
-    /// Facts of an object; `None` for one without a name, which no API server stores.
-    read: fn(&K, &Metrics) -> Option<(NamespacedName, Change, Option<Is>)>,
+    read: fn(&K, &Metrics) -> Option<Read>,
     gone: fn(NamespacedName, &Metrics) -> Change,
     /// Whose Secrets these are, when they are Secrets.
     scope: Option<Option<Name>>,
 }
+
+/// Name and facts of an object, and how ready it is if it can be; `None` for one without a
+/// name, which no API server stores.
+type Read = (NamespacedName, Change, Option<Is>);
 
 // === impl Observer ===
 
@@ -256,113 +261,6 @@ where
     }
 }
 
-/// The names a watch knows of, each with the list it was last seen in and how ready it was.
-#[derive(Default)]
-struct Known {
-    by_name: HashMap<NamespacedName, (u32, Option<Is>)>,
-    list: u32,
-}
-
-impl Known {
-    fn take<K: Resource>(
-        &mut self,
-        event: Result<Event<K>, watcher::Error>,
-        source: &Source<K>,
-        metrics: &Metrics,
-    ) -> Vec<Observation> {
-        match event {
-            Ok(Event::Init) => {
-                self.list += 1;
-                Vec::new()
-            }
-            Ok(Event::InitApply(object)) => self.apply(&object, source, metrics, self.list == 1),
-            Ok(Event::Apply(object)) => self.apply(&object, source, metrics, false),
-            Ok(Event::Delete(object)) => {
-                let Some((name, ..)) = (source.read)(&object, metrics) else {
-                    return Vec::new();
-                };
-                if let Some((_, ready)) = self.by_name.remove(&name) {
-                    metrics.object(source.kind, ready, None);
-                }
-                vec![Observation::Seen(Seen {
-                    key: ObjectKey::new(source.kind, &name),
-                    version: version(object.meta()),
-                    missing: false,
-                    first: false,
-                    change: (source.gone)(name, metrics),
-                })]
-            }
-            Ok(Event::InitDone) => {
-                let mut observations = self.missing(source, metrics);
-                observations.push(match &source.scope {
-                    Some(scope) => Observation::Access(scope.clone(), SecretAccess::Listed),
-                    None => Observation::Listed(source.kind),
-                });
-                observations
-            }
-            Err(error) => {
-                let kind = source.kind.name();
-                let error_text = describe(&error);
-                match &source.scope {
-                    Some(scope) if is_denied(&error) => {
-                        tracing::debug!(namespace = scope.as_deref(), "may not look at Secrets");
-                        vec![Observation::Access(scope.clone(), SecretAccess::Denied)]
-                    }
-                    _ => {
-                        tracing::warn!(
-                            kind,
-                            error = error_text,
-                            "watch interrupted, it is resumed"
-                        );
-                        Vec::new()
-                    }
-                }
-            }
-        }
-    }
-
-    fn apply<K: Resource>(
-        &mut self,
-        object: &K,
-        source: &Source<K>,
-        metrics: &Metrics,
-        first: bool,
-    ) -> Vec<Observation> {
-        let Some((name, change, ready)) = (source.read)(object, metrics) else {
-            return Vec::new();
-        };
-        let before = self.by_name.insert(name.clone(), (self.list, ready));
-        metrics.object(source.kind, before.and_then(|(_, ready)| ready), ready);
-        vec![Observation::Seen(Seen {
-            key: ObjectKey {
-                kind: source.kind,
-                name,
-            },
-            version: version(object.meta()),
-            missing: false,
-            first,
-            change,
-        })]
-    }
-
-    /// What the list that has just ended did not have any more.
-    fn missing<K>(&mut self, source: &Source<K>, metrics: &Metrics) -> Vec<Observation> {
-        let list = self.list;
-        let gone = self.by_name.extract_if(|_, (seen_in, _)| *seen_in != list);
-        gone.map(|(name, (_, ready))| {
-            metrics.object(source.kind, ready, None);
-            Observation::Seen(Seen {
-                key: ObjectKey::new(source.kind, &name),
-                version: None,
-                missing: true,
-                first: false,
-                change: (source.gone)(name, metrics),
-            })
-        })
-        .collect()
-    }
-}
-
 fn name_of<K>(object: &PartialObjectMeta<K>) -> Option<NamespacedName> {
     let meta = &object.metadata;
     Some(NamespacedName::new(
@@ -375,36 +273,6 @@ fn ready(status: &StatusMark) -> Option<Is> {
     let ready = status
         .conditions
         .iter()
-        .find(|condition| &*condition.kind == conditions::READY);
+        .find(|condition| condition.kind == conditions::READY);
     Some(ready.map_or(Is::Unknown, |ready| ready.is))
-}
-
-fn is_denied(error: &watcher::Error) -> bool {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status)) => status.is_forbidden(),
-        watcher::Error::WatchError(status) => status.is_forbidden(),
-        watcher::Error::InitialListFailed(_)
-        | watcher::Error::WatchStartFailed(_)
-        | watcher::Error::WatchFailed(_)
-        | watcher::Error::NoResourceVersion => false,
-    }
-}
-
-/// What went wrong, without quoting what the API server sent: parse errors quote their input,
-/// and the metadata of a Secret that was applied with kubectl has its data in an annotation.
-fn describe(error: &watcher::Error) -> String {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::SerdeError(error))
-        | watcher::Error::WatchStartFailed(kube::Error::SerdeError(error))
-        | watcher::Error::WatchFailed(kube::Error::SerdeError(error)) => {
-            format!(
-                "the answer is not understood at line {} column {}",
-                error.line(),
-                error.column()
-            )
-        }
-        error => error.to_string(),
-    }
 }

@@ -228,10 +228,10 @@ impl Queue {
     /// Puts what was delayed until now in its lane.
     fn release(&mut self, now: Instant) {
         while let Some((at, key)) = self.delayed.first().filter(|(at, _)| *at <= now).cloned() {
-            match self.entries[&key].place {
-                Place::Delayed(lane, _) => self.place(&key, lane, at, now),
-                place => unreachable!("what is delayed says so, not {place:?}"),
-            }
+            let Place::Delayed(lane, _) = self.entries[&key].place else {
+                unreachable!("whatever is among the delayed has that place");
+            };
+            self.place(&key, lane, at, now);
         }
     }
 

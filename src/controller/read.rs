@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Resource;
 use kube::api::ObjectMeta;
-use kube::core::DeserializeGuard;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -15,7 +17,7 @@ use super::news::Teller;
 use super::object::{ObjectKey, ObjectKind, Version, version};
 use super::queue::Lane;
 use super::request::{Answer, Failure, Payload, Request, Requester, Verb};
-use crate::api::convert;
+use crate::api::{ApiKeyRef, RoleBinding, Workspace, convert};
 use crate::material::KeyMaterial;
 use crate::plan::facts::SecretFacts;
 use crate::plan::world::Change;
@@ -48,8 +50,27 @@ struct StoredSecret {
 }
 
 #[derive(Deserialize)]
-struct Stored {
+struct OnlyMetadata {
     metadata: ObjectMeta,
+}
+
+/// What an answer says of an object.
+pub struct Stored {
+    pub version: Version,
+    /// Its generation, if it has one.
+    pub generation: Option<i64>,
+    pub change: Change,
+    pub found: Found,
+}
+
+/// What is there under a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Found {
+    Nothing,
+    /// Something that we may write.
+    Ours,
+    /// Something that we may not.
+    Foreign,
 }
 
 // === impl Reader ===
@@ -91,34 +112,34 @@ impl Reader {
         let mut facts = convert::secret(&stored.metadata);
         facts.values = Some(Arc::new(values));
         let change = Change::Secret(name.clone(), facts.clone());
-        self.teller
-            .learned(key, version(&stored.metadata), change, false);
+        let told = Stored::of(&stored.metadata, Some(change), true)?;
+        self.teller.learned(key, told, false);
         Ok(Opened { facts, materials })
     }
 
     /// Reads an object as it is now and tells of it; a Secret or ConfigMap by its metadata.
-    /// The change says what was found.
     ///
     /// # Errors
     /// Why it could not be read. That it is not there is no error.
-    pub async fn look(&self, key: &ObjectKey, surprise: bool) -> Result<Change, Failure> {
+    pub async fn look(&self, key: &ObjectKey, surprise: bool) -> Result<Found, Failure> {
         self.teller.begun(key);
         let answer = match key.kind {
             ObjectKind::ConfigMap | ObjectKind::Secret | ObjectKind::Namespace => Answer::Metadata,
-            _ => Answer::Object,
+            ObjectKind::Workspace
+            | ObjectKind::RoleBinding
+            | ObjectKind::ApiKeyRef
+            | ObjectKind::Event => Answer::Object,
         };
-        let found = match self.get(key, answer).await {
-            Ok(body) => stored(key, &body),
-            Err(Failure::NotFound) => gone(key)
-                .map(|change| (None, change))
-                .ok_or(Failure::NotFound),
+        let stored = match self.get(key, answer).await {
+            Ok(body) => Stored::parse(key, &body),
+            Err(Failure::NotFound) => Stored::nothing(key).ok_or(Failure::NotFound),
             Err(failure) => Err(failure),
         };
-        match found {
-            Ok((version, change)) => {
-                self.teller
-                    .learned(key.clone(), version, change.clone(), surprise);
-                Ok(change)
+        match stored {
+            Ok(stored) => {
+                let found = stored.found;
+                self.teller.learned(key.clone(), stored, surprise);
+                Ok(found)
             }
             Err(failure) => {
                 self.teller.ended(key.clone());
@@ -145,51 +166,85 @@ impl Reader {
     }
 }
 
-/// Version and facts of an object in an answer.
-///
-/// # Errors
-/// When it is not understood.
-pub fn stored(key: &ObjectKey, body: &[u8]) -> Result<(Version, Change), Failure> {
-    let name = || key.name.clone();
-    let unclear = || Failure::later("the answer of the API server has no name in it");
-    let meta = parse::<Stored>(body)?.metadata;
-    let change = match key.kind {
-        ObjectKind::Workspace => {
-            let object: DeserializeGuard<_> = parse(body)?;
-            Change::Workspace(convert::workspace(&object).ok_or_else(unclear)?)
-        }
-        ObjectKind::RoleBinding => {
-            let object: DeserializeGuard<_> = parse(body)?;
-            Change::Binding(convert::role_binding(&object).ok_or_else(unclear)?)
-        }
-        ObjectKind::ApiKeyRef => {
-            let object: DeserializeGuard<_> = parse(body)?;
-            Change::KeyRef(convert::api_key_ref(&object).ok_or_else(unclear)?)
-        }
-        ObjectKind::ConfigMap => Change::ConfigMap(name(), convert::output(&meta)),
-        ObjectKind::Secret => Change::Secret(name(), convert::secret(&meta)),
-        ObjectKind::Namespace => {
-            let labels = meta.labels.iter().flatten();
-            let labels = labels.map(|(key, value)| (Name::from(&**key), Name::from(&**value)));
-            Change::Namespace(key.name.name.clone(), labels.collect())
-        }
-        ObjectKind::Event => return Err(unclear()),
-    };
-    Ok((version(&meta), change))
-}
+// === impl Stored ===
 
-/// That an object is gone.
-pub fn gone(key: &ObjectKey) -> Option<Change> {
-    let name = key.name.clone();
-    Some(match key.kind {
-        ObjectKind::Workspace => Change::WorkspaceGone(name),
-        ObjectKind::RoleBinding => Change::BindingGone(name),
-        ObjectKind::ApiKeyRef => Change::KeyRefGone(name),
-        ObjectKind::Namespace => Change::NamespaceGone(name.name),
-        ObjectKind::ConfigMap => Change::ConfigMapGone(name),
-        ObjectKind::Secret => Change::SecretGone(name),
-        ObjectKind::Event => return None,
-    })
+impl Stored {
+    /// What an answer says of an object.
+    ///
+    /// # Errors
+    /// When it is not understood.
+    pub fn parse(key: &ObjectKey, body: &[u8]) -> Result<Self, Failure> {
+        let name = || key.name.clone();
+        match key.kind {
+            ObjectKind::Workspace => {
+                let object: DeserializeGuard<Workspace> = parse(body)?;
+                let change = convert::workspace(&object).map(Change::Workspace);
+                Self::of(object.meta(), change, true)
+            }
+            ObjectKind::RoleBinding => {
+                let object: DeserializeGuard<RoleBinding> = parse(body)?;
+                let change = convert::role_binding(&object).map(Change::Binding);
+                Self::of(object.meta(), change, true)
+            }
+            ObjectKind::ApiKeyRef => {
+                let object: DeserializeGuard<ApiKeyRef> = parse(body)?;
+                let change = convert::api_key_ref(&object).map(Change::KeyRef);
+                Self::of(object.meta(), change, true)
+            }
+            ObjectKind::ConfigMap => {
+                let meta = parse::<OnlyMetadata>(body)?.metadata;
+                let output = convert::output(&meta);
+                let ours = output.is_ours();
+                Self::of(&meta, Some(Change::ConfigMap(name(), output)), ours)
+            }
+            ObjectKind::Secret => {
+                let meta = parse::<OnlyMetadata>(body)?.metadata;
+                let secret = convert::secret(&meta);
+                let ours = secret
+                    .output
+                    .as_ref()
+                    .is_some_and(|output| output.is_ours());
+                Self::of(&meta, Some(Change::Secret(name(), secret)), ours)
+            }
+            ObjectKind::Namespace => {
+                let object: PartialObjectMeta<Namespace> = parse(body)?;
+                let change = convert::namespace(&object);
+                let change = change.map(|(name, labels)| Change::Namespace(name, labels));
+                Self::of(&object.metadata, change, false)
+            }
+            ObjectKind::Event => Self::of(&ObjectMeta::default(), None, false),
+        }
+    }
+
+    fn of(meta: &ObjectMeta, change: Option<Change>, ours: bool) -> Result<Self, Failure> {
+        let nameless = || Failure::later("the answer of the API server names no object");
+        Ok(Self {
+            version: version(meta),
+            generation: meta.generation,
+            change: change.ok_or_else(nameless)?,
+            found: if ours { Found::Ours } else { Found::Foreign },
+        })
+    }
+
+    /// That an object is gone.
+    pub fn nothing(key: &ObjectKey) -> Option<Self> {
+        let name = key.name.clone();
+        let change = match key.kind {
+            ObjectKind::Workspace => Change::WorkspaceGone(name),
+            ObjectKind::RoleBinding => Change::BindingGone(name),
+            ObjectKind::ApiKeyRef => Change::KeyRefGone(name),
+            ObjectKind::Namespace => Change::NamespaceGone(name.name),
+            ObjectKind::ConfigMap => Change::ConfigMapGone(name),
+            ObjectKind::Secret => Change::SecretGone(name),
+            ObjectKind::Event => return None,
+        };
+        Some(Self {
+            version: None,
+            generation: None,
+            change,
+            found: Found::Nothing,
+        })
+    }
 }
 
 /// Parse errors quote their input, so they are not passed on.

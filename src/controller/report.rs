@@ -16,12 +16,11 @@ use serde_json::{Value, json};
 
 use super::execute::Delay;
 use super::object::{ObjectKey, ObjectKind};
-use super::read::{Reader, stored};
+use super::read::{Reader, Stored};
 use super::request::{Answer, Failure, Payload, Request, Verb};
 use crate::api::metadata::{API_VERSION, NAME};
 use crate::plan::facts::Snapshot;
 use crate::plan::output::{Announcement, Plan, Status, StatusUpdate};
-use crate::plan::world::Change;
 use crate::policy::digest::Hex;
 use crate::policy::finding::Kind;
 use crate::policy::name::NamespacedName;
@@ -151,15 +150,38 @@ impl Reporter<'_> {
         };
         self.reader.teller.begun(&key);
         let answer = self.reader.requester.send(self.reader.lane, request).await;
-        match answer.and_then(|body| stored(&key, &body)) {
-            Ok((version, change)) => {
-                let surprise = generation(&change) != planned_generation(self.snapshot, &key);
-                self.reader.teller.learned(key, version, change, surprise);
+        match answer.and_then(|body| Stored::parse(&key, &body)) {
+            Ok(stored) => {
+                // Somebody may have edited it between the plan and this write.
+                let surprise = stored.generation != self.planned_generation(update);
+                self.reader.teller.learned(key, stored, surprise);
                 Ok(())
             }
             Err(failure) => {
                 self.reader.teller.ended(key);
                 Err(failure)
+            }
+        }
+    }
+
+    /// The generation that the plan was made for.
+    fn planned_generation(&self, update: &StatusUpdate) -> Option<i64> {
+        let Snapshot {
+            workspace,
+            bindings,
+            keys,
+            ..
+        } = self.snapshot;
+        let name = &update.name;
+        match update.status.kind() {
+            Kind::Workspace => workspace.as_ref()?.object.generation,
+            Kind::RoleBinding => {
+                let found = bindings.binary_search_by(|facts| facts.object.name.cmp(name));
+                bindings[found.ok()?].object.generation
+            }
+            Kind::ApiKeyRef => {
+                let found = keys.binary_search_by(|facts| facts.object.name.cmp(name));
+                keys[found.ok()?].object.generation
             }
         }
     }
@@ -247,35 +269,6 @@ fn event_body(event: &Announcement, now: Timestamp, identity: &str) -> Value {
         "reportingController": REPORTER,
         "reportingInstance": identity,
     })
-}
-
-fn generation(change: &Change) -> Option<i64> {
-    match change {
-        Change::Workspace(facts) => facts.object.generation,
-        Change::Binding(facts) => facts.object.generation,
-        Change::KeyRef(facts) => facts.object.generation,
-        _ => None,
-    }
-}
-
-/// The generation that the plan was made for.
-fn planned_generation(snapshot: &Snapshot, key: &ObjectKey) -> Option<i64> {
-    match key.kind {
-        ObjectKind::Workspace => snapshot.workspace.as_ref()?.object.generation,
-        ObjectKind::RoleBinding => {
-            let found = snapshot
-                .bindings
-                .binary_search_by(|b| b.object.name.cmp(&key.name));
-            snapshot.bindings[found.ok()?].object.generation
-        }
-        ObjectKind::ApiKeyRef => {
-            let found = snapshot
-                .keys
-                .binary_search_by(|k| k.object.name.cmp(&key.name));
-            snapshot.keys[found.ok()?].object.generation
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -105,10 +105,10 @@ fn add(
 }
 
 fn cannot_read(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "no such file or folder".to_owned(),
-        _ => format!("cannot be read: {error}"),
+    if error.kind() == std::io::ErrorKind::NotFound {
+        return "no such file or folder".to_owned();
     }
+    format!("cannot be read: {error}")
 }
 
 fn name_of(path: &Path) -> Arc<str> {

@@ -53,7 +53,9 @@ fn texts(value: &Value, path: &FieldPath, faults: &mut Vec<Fault>) {
     let entries = match value {
         Value::Object(entries) => entries,
         Value::Null => return,
-        _ => return faults.push(Fault::of_value(path.clone(), "must be a mapping of texts")),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            return faults.push(Fault::of_value(path.clone(), "must be a mapping of texts"));
+        }
     };
     for (key, value) in entries {
         match value {

@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::ByteString;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use kube::api::ObjectMeta;
-use serde::Deserialize as _;
-use serde::de::IntoDeserializer as _;
 use serde_json::Value;
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::fault::Fault;
 use super::path::FieldPath;
@@ -69,14 +68,8 @@ pub fn take_values(secret: &mut Value) -> (BTreeMap<Name, KeyMaterial>, Vec<Faul
 
 fn decoded(text: &str) -> Option<Vec<u8>> {
     // Folded over lines it is still base64.
-    let mut joined: String = text.split_ascii_whitespace().collect();
-    let deserializer: serde::de::value::StrDeserializer<'_, serde::de::value::Error> =
-        joined.as_str().into_deserializer();
-    let bytes = ByteString::deserialize(deserializer)
-        .ok()
-        .map(|bytes| bytes.0);
-    joined.zeroize();
-    bytes
+    let joined: Zeroizing<String> = Zeroizing::new(text.split_ascii_whitespace().collect());
+    STANDARD.decode(joined.as_bytes()).ok()
 }
 
 #[cfg(test)]

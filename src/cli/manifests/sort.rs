@@ -125,9 +125,11 @@ mod tests {
 
     #[test]
     fn what_means_to_be_ours_is_not_passed_over() {
-        let message = |sort| match sort {
-            Sort::Mistaken(fault) => format!("{}: {}", fault.path, fault.message),
-            other => panic!("{other:?}"),
+        let message = |sort| {
+            let Sort::Mistaken(fault) = sort else {
+                panic!("{sort:?}");
+            };
+            format!("{}: {}", fault.path, fault.message)
         };
         assert_eq!(
             message(of("anthropic-rbac.io/v1", "Workspace")),

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::ByteString;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -136,13 +137,7 @@ fn material<'a>(handle: &KeyHandle, keys: &Keys<'a>) -> Option<&'a KeyMaterial> 
 }
 
 fn encoded(bytes: &[u8]) -> Zeroizing<String> {
-    let bytes = ByteString(bytes.to_vec());
-    let encoded = serde_json::to_value(&bytes).expect("bytes have a form in JSON");
-    drop(Zeroizing::new(bytes.0));
-    match encoded {
-        serde_json::Value::String(text) => Zeroizing::new(text),
-        other => unreachable!("base64 is text, not {other}"),
-    }
+    Zeroizing::new(STANDARD.encode(bytes))
 }
 
 fn yaml(object: &Object<'_>) -> Result<Zeroizing<String>, Failure> {

@@ -171,15 +171,15 @@ where
 
 fn unreadable<K: Resource<DynamicType = ()>>(error: &kube::Error) -> Failure {
     let plural = K::plural(&());
-    Failure::Failed(match error {
-        kube::Error::Api(status) if status.is_forbidden() => format!(
-            "you may not list {plural} in all namespaces, which a decision needs: {}",
-            status.message
-        ),
-        kube::Error::Api(status) if status.is_not_found() => format!(
+    let is = |test: fn(&kube::core::Status) -> bool| matches!(error, kube::Error::Api(status) if test(status));
+    Failure::Failed(if is(kube::core::Status::is_forbidden) {
+        format!("you may not list all {plural}, which a decision needs: {error}")
+    } else if is(kube::core::Status::is_not_found) {
+        format!(
             "the cluster has no {plural} of ours; install the definitions with \
              'anthropic-rbac crds | kubectl apply --server-side -f -'"
-        ),
-        error => format!("cannot list {plural}: {error}"),
+        )
+    } else {
+        format!("cannot list {plural}: {error}")
     })
 }

@@ -17,6 +17,7 @@ use crate::policy::digest::{Digest, Fingerprint};
 use crate::policy::key::{ApiKey, SecretKey};
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::rotation::{Clock, Origin, Rotation};
+use crate::policy::subject::SubjectRef;
 
 /// What is to become of one key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -117,19 +118,39 @@ impl Snapshot {
             let settling = Settling::new(self, facts, key);
             if settling.value_matters() {
                 let sources = settling.sources().into_iter();
-                let unread =
-                    sources.filter(|source| settling.lookup(source) == ValueLookup::Unread);
+                let unread = sources
+                    .filter(|source| settling.may_be_read(source))
+                    .filter(|source| settling.lookup(source) == ValueLookup::Unread);
                 secrets.extend(unread.map(SecretKey::secret));
             }
         }
-        let client_keys = self.secrets.iter().filter(|(_, lookup)| match lookup {
-            SecretLookup::Present(secret) => secret.is_client_key && secret.values.is_none(),
-            SecretLookup::Absent | SecretLookup::Denied | SecretLookup::Assumed => false,
-        });
-        secrets.extend(client_keys.map(|(name, _)| name.clone()));
+        let unread = |name: &&NamespacedName| match self.secrets.get(*name) {
+            Some(SecretLookup::Present(secret)) => secret.is_client_key && secret.values.is_none(),
+            Some(SecretLookup::Absent | SecretLookup::Denied | SecretLookup::Assumed) | None => {
+                false
+            }
+        };
+        secrets.extend(self.client_keys().filter(unread).cloned());
         secrets.sort();
         secrets.dedup();
         secrets
+    }
+}
+
+impl Snapshot {
+    /// Secrets that are named for the client keys in them.
+    fn client_keys(&self) -> impl Iterator<Item = &NamespacedName> {
+        let workspace = self.workspace.iter();
+        let blocked = workspace.filter_map(|facts| Some(&facts.object.spec.as_ref().ok()?.blocked));
+        let bindings = self.bindings.iter();
+        let bound = bindings.filter_map(|facts| Some(&facts.object.spec.as_ref().ok()?.subjects));
+        let keys = self.keys.iter();
+        let served = keys.filter_map(|facts| Some(&facts.object.spec.as_ref().ok()?.used_by));
+        let subjects = blocked.chain(bound).chain(served).flatten();
+        subjects.filter_map(|subject| match subject {
+            SubjectRef::ClientKeySecret(secret) => Some(secret),
+            SubjectRef::Known(_) => None,
+        })
     }
 }
 

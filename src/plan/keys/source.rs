@@ -200,6 +200,14 @@ impl<'a> Settling<'a> {
         }
     }
 
+    /// Nothing is read that may not be used: without its owner's permission, and of our own.
+    pub(super) fn may_be_read(&self, source: &SecretKey) -> bool {
+        let ours = self
+            .secret(source)
+            .is_some_and(|secret| secret.output.is_some());
+        self.source_permitted(source) && !ours
+    }
+
     pub(super) fn source_permitted(&self, source: &SecretKey) -> bool {
         let home = &self.facts.object.name.namespace;
         if source.namespace == *home {

@@ -157,3 +157,30 @@ fn what_a_target_remembers_saves_reading_its_source_again() {
     }
     assert_eq!(snapshot.unread(), [NamespacedName::new("claude", "source")]);
 }
+
+#[test]
+fn nothing_is_read_that_may_not_be_used() {
+    let lent = |annotations: serde_json::Value| {
+        let source =
+            json!({"secretKeyRef": {"name": "source", "key": "api-key", "namespace": "vault"}});
+        let mut stage = Stage::with(&[
+            workspace(json!({})),
+            key("claude/search", json!({"source": source})),
+        ]);
+        let mut unread = secret("vault/source", KEY_A);
+        unread["metadata"]["annotations"] = annotations;
+        unread["metadata"]["labels"] = json!({"anthropic-rbac.io/client-key": "true"});
+        stage.apply(&unread);
+        let name = NamespacedName::new("claude", "production");
+        let mut snapshot = stage.world.snapshot(&name, stage.now).unwrap();
+        for lookup in snapshot.secrets.values_mut() {
+            if let crate::plan::facts::SecretLookup::Present(secret) = lookup {
+                Arc::make_mut(secret).values = None;
+            }
+        }
+        snapshot.unread()
+    };
+    assert_eq!(lent(json!({})), []);
+    let granted = json!({"anthropic-rbac.io/allow-namespaces": "claude"});
+    assert_eq!(lent(granted), [NamespacedName::new("vault", "source")]);
+}
