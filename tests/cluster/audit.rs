@@ -47,6 +47,13 @@ pub(crate) struct Request {
 #[derive(Clone, Debug)]
 pub(crate) struct Requests(pub(crate) Vec<Request>);
 
+// === impl Mark ===
+
+impl Mark {
+    /// Before all requests.
+    pub(crate) const START: Self = Self(0);
+}
+
 // === impl AuditLog ===
 
 impl AuditLog {

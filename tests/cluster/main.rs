@@ -14,16 +14,20 @@
 )]
 
 mod audit;
+mod broken;
+mod canary;
 mod cluster;
 mod command_line;
 mod control_plane;
 mod follow;
 mod install;
 mod keys;
+mod leader;
 mod operator;
 mod quiet;
 mod resource;
 mod restore;
+mod rights;
 mod schema;
 mod seed;
 mod smoke;
@@ -49,6 +53,10 @@ fn main() -> ExitCode {
         follow::tests(),
         restore::tests(),
         keys::tests(),
+        broken::tests(),
+        canary::tests(),
+        leader::tests(),
+        rights::tests(),
     ]
     .into_iter()
     .flatten();

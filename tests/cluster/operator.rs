@@ -96,6 +96,11 @@ impl Operator {
         })
     }
 
+    /// Who it is among operators: the name of its pod.
+    pub(crate) fn name(&self) -> String {
+        pod_name(self.number)
+    }
+
     /// Waits until `/readyz` says so.
     pub(crate) async fn ready(&mut self) -> Result<()> {
         wait::poll("the operator is ready", Duration::from_secs(30), || {
@@ -266,6 +271,11 @@ pub(crate) fn allow_secrets(cluster: &Cluster, namespace: &str) -> Result<()> {
     Ok(())
 }
 
+/// Kept over restarts, as a container keeps its pod's.
+fn pod_name(number: usize) -> String {
+    format!("operator-{number}")
+}
+
 fn launch(
     command: &[String],
     number: usize,
@@ -292,8 +302,7 @@ fn launch(
         .arg(format!("--metrics-bind-address={address}"))
         .env("RUST_LOG", rust_log)
         .env("POD_NAMESPACE", OPERATOR_NAMESPACE)
-        // Kept over restarts, as a container's is.
-        .env("POD_NAME", format!("operator-{number}"))
+        .env("POD_NAME", pod_name(number))
         .env_remove("KUBECONFIG")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)

@@ -158,6 +158,25 @@ fn identity<K: Resource<DynamicType = ()>>(object: &K) -> String {
     )
 }
 
+/// For what only a request tells. Asks again and again until there is an answer; an error
+/// ends it.
+pub(crate) async fn ask<T>(
+    what: &str,
+    within: Duration,
+    mut ask: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let deadline = Instant::now() + within;
+    loop {
+        if let Some(answer) = ask().await? {
+            return Ok(answer);
+        }
+        if Instant::now() >= deadline {
+            bail!("waited {within:?} in vain until {what}");
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// For what has no watch: files and processes. Asks again and again until there is an
 /// answer; an error ends it.
 pub(crate) async fn poll<T>(

@@ -1,0 +1,79 @@
+//! The operator asks for nothing that it may not have, Secrets in namespaces where nobody let
+//! it apart; and it says how to let it. Runs last: it looks back on all tests before it.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+
+use crate::{
+    audit::Mark,
+    cluster::Cluster,
+    operator::{Operator, Settings},
+    resource::{self, api, fake_key, key, secret, until, workspace},
+    suite::{Test, test},
+};
+
+/// How long the beginning may take.
+const SOON: Duration = Duration::from_secs(20);
+
+/// It is tried again every 30 s whether access was granted.
+const RETRIED: Duration = Duration::from_secs(35);
+
+/// Namespaces in which the tests of the harness, acting as the operator, try what it may not.
+const NOT_THE_OPERATOR: [&str; 2] = ["other-", "audit-"];
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test(
+            "without access to Secrets a key says how to grant it, and that helps",
+            granted,
+        )
+        .needs_audit_log(),
+    ]
+}
+
+async fn granted(cluster: &Cluster) -> Result<()> {
+    let namespace = cluster.namespace("rights").await?;
+    let home = namespace.as_str();
+    let objects = [
+        secret(home, "source", &fake_key("rights")),
+        workspace(home, "one", json!({"displayName": "One"})),
+        key(home, "app", "one", "source", "target"),
+    ];
+    resource::create(cluster, &objects).await?;
+    let _operator = Operator::start(cluster, Settings::default()).await?;
+
+    let keys = api(&cluster.client(), "ApiKeyRef", home);
+    let denied = ("Ready", "False", "SecretAccessDenied");
+    let message = until(&keys, "app", denied, SOON).await?;
+    ensure!(resource::condition(&keys.get("app").await?, "Stalled").is_none());
+    // The Workspace goes on without that key.
+    resource::until_ready(cluster, home, &["Workspace/one"], SOON).await?;
+
+    let start = message
+        .find("kubectl ")
+        .with_context(|| format!("no command in: {message}"))?;
+    let command: Vec<&str> = message[start..].split_whitespace().skip(1).collect();
+    cluster.kubectl_ok(&command)?;
+    until(&keys, "app", ("Ready", "True", ""), RETRIED).await?;
+    let secrets = api(&cluster.client(), "Secret", home);
+    let value = resource::value(&secrets.get("target").await?, "ANTHROPIC_API_KEY");
+    ensure!(value == Some(fake_key("rights")), "it holds the key");
+
+    let forbidden = cluster.audit_log()?.since(Mark::START).await?.forbidden();
+    let others = |namespace: &str| {
+        NOT_THE_OPERATOR
+            .iter()
+            .any(|own| namespace.starts_with(own))
+    };
+    let forbidden: BTreeSet<String> = forbidden
+        .0
+        .iter()
+        .filter(|request| !others(&request.namespace))
+        .map(ToString::to_string)
+        .collect();
+    // The one way to find out whether access was granted is to ask for it.
+    assert_eq!(forbidden, [format!("list secrets {home}/ -> 403")].into());
+    Ok(())
+}
