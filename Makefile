@@ -57,6 +57,13 @@ test-quick: ## formatting, unit and offline tests; seconds when warm
 test-cluster: ## tests on a real API server: KUBECONFIG's, else KUBEBUILDER_ASSETS', else the built one
 	cargo test $(CARGO_ARGS) $(addprefix --test ,$(CLUSTER_TESTS))
 
+.PHONY: bench
+bench: ## measure the release binary on a real API server: time, memory, requests
+	cargo build $(CARGO_ARGS) --release
+	MEASURE=true ANTHROPIC_RBAC_BINARY="$$(cargo metadata --format-version=1 --no-deps \
+	  | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/anthropic-rbac" \
+	  cargo test $(CARGO_ARGS) $(addprefix --test ,$(CLUSTER_TESTS)) -- measure: --nocapture
+
 .PHONY: lint
 lint: ## rustfmt and clippy, warnings denied, with and without the operator feature
 	cargo fmt --check

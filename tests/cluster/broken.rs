@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use kube::{
-    Api,
+    Api, ResourceExt,
     api::{DynamicObject, Patch, PatchParams, PostParams},
     core::{ApiResource, GroupVersionKind},
 };
@@ -140,7 +140,6 @@ async fn outdated(cluster: &Cluster) -> Result<()> {
         ("RoleBinding", "odd-window"),
         ("RoleBinding", "odd-subject"),
         ("ApiKeyRef", "odd-state"),
-        ("ApiKeyRef", "odd-target"),
     ] {
         let api = api(&client, kind, home);
         let message = until(&api, name, ("Ready", "False", "InvalidSpec"), SOON).await?;
@@ -148,6 +147,15 @@ async fn outdated(cluster: &Cluster) -> Result<()> {
         // This very object must be edited.
         until(&api, name, ("Stalled", "True", "InvalidSpec"), SOON).await?;
     }
+    // Its target is its source, which is there and not ours.
+    let keys = api(&client, "ApiKeyRef", home);
+    until(&keys, "odd-target", ("Ready", "False", "NotOurs"), SOON).await?;
+    let source = api(&client, "Secret", home).get("source").await?;
+    ensure!(
+        resource::value(&source, "api-key") == Some(fake_key("good")),
+        "it is as it was"
+    );
+    ensure!(source.owner_references().is_empty() && source.labels().is_empty());
     // Attached to what is not understood: denied, and not its own fault.
     let bindings = api(&client, "RoleBinding", home);
     until(

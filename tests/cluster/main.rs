@@ -23,6 +23,7 @@ mod follow;
 mod install;
 mod keys;
 mod leader;
+mod measure;
 mod operator;
 mod quiet;
 mod resource;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         canary::tests(),
         leader::tests(),
         rights::tests(),
+        measure::tests(),
     ]
     .into_iter()
     .flatten();

@@ -173,11 +173,25 @@ impl Operator {
 
     /// Resident memory. Linux only.
     pub(crate) fn rss_bytes(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let kilobytes = status
+        self.memory("status", "VmRSS:")
+    }
+
+    /// The most resident memory since its last start. Linux only.
+    pub(crate) fn peak_rss_bytes(&self) -> Result<u64> {
+        self.memory("status", "VmHWM:")
+    }
+
+    /// Resident memory, with its share of what it shares. Linux only.
+    pub(crate) fn pss_bytes(&self) -> Result<u64> {
+        self.memory("smaps_rollup", "Pss:")
+    }
+
+    fn memory(&self, file: &str, field: &str) -> Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/{file}", self.process.id()))?;
+        let kilobytes = text
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"))
-            .context("no VmRSS in /proc/PID/status")?;
+            .find_map(|line| line.strip_prefix(field)?.strip_suffix("kB"))
+            .with_context(|| format!("no {field} in /proc/PID/{file}"))?;
         Ok(kilobytes.trim().parse::<u64>()? * 1024)
     }
 

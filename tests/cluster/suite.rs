@@ -44,6 +44,12 @@ impl Test {
         self
     }
 
+    /// Reported as ignored unless this holds.
+    pub(crate) fn only_if(mut self, asked_for: bool) -> Self {
+        self.possible &= asked_for;
+        self
+    }
+
     /// Reported as ignored where nobody collects garbage or ends namespaces: with a
     /// `KUBEBUILDER_ASSETS` that has no kube-controller-manager.
     pub(crate) fn needs_controllers(mut self) -> Self {

@@ -60,9 +60,6 @@ pub fn convert(meta: &ObjectMeta, spec: &WorkspaceSpec) -> Result<Workspace, Inv
     } = keys.clone().unwrap_or_default();
     let default_api_key_ref = default_api_key_ref
         .map(|reference| NamespacedName::new(namespace_or_own(meta, None), reference.name));
-    let issuers = authentication
-        .iter()
-        .flat_map(|Authentication { issuers }| issuers);
     let allowed = allowed_namespaces.iter().flatten().enumerate();
     let blocked = blocked_subjects.as_deref().unwrap_or_default();
     Ok(Workspace {
@@ -87,10 +84,7 @@ pub fn convert(meta: &ObjectMeta, spec: &WorkspaceSpec) -> Result<Workspace, Inv
             "spec.blockedSubjects",
             ClientKeysOf::AnyNamespace,
         )?,
-        issuers: issuers
-            .enumerate()
-            .map(|(i, issuer)| convert_issuer(i, issuer))
-            .collect::<Result<_, _>>()?,
+        issuers: convert_issuers(authentication.as_ref())?,
         gateways: gateways.iter().flatten().map(convert_gateway).collect(),
         enabled: *state != Some(State::Disabled),
     })
@@ -205,6 +199,35 @@ fn convert_selector(selector: &LabelSelector, field: &str) -> Result<Selector, I
         });
     }
     Ok(Selector(requirements))
+}
+
+/// No two may vouch for the same subjects.
+fn convert_issuers(authentication: Option<&Authentication>) -> Result<Vec<Issuer>, Invalid> {
+    let mut issuers: Vec<Issuer> = Vec::new();
+    let fields = authentication.iter().flat_map(|field| &field.issuers);
+    for (i, field) in fields.enumerate() {
+        let issuer = convert_issuer(i, field)?;
+        let same = |other: &Issuer| match (&other.kind, &issuer.kind) {
+            (IssuerKind::Kubernetes, IssuerKind::Kubernetes) => true,
+            (IssuerKind::Oidc { issuer_url: a, .. }, IssuerKind::Oidc { issuer_url: b, .. }) => {
+                a == b
+            }
+            (IssuerKind::Kubernetes, IssuerKind::Oidc { .. })
+            | (IssuerKind::Oidc { .. }, IssuerKind::Kubernetes) => false,
+        };
+        if issuers
+            .iter()
+            .any(|other| other.name == issuer.name || same(other))
+        {
+            let message = "has the name, or vouches for the subjects, of one before it; keep one";
+            return Err(invalid(
+                format!("spec.authentication.issuers[{i}]"),
+                message,
+            ));
+        }
+        issuers.push(issuer);
+    }
+    Ok(issuers)
 }
 
 fn convert_issuer(i: usize, issuer: &IssuerField) -> Result<Issuer, Invalid> {
