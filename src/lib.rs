@@ -28,6 +28,8 @@ pub mod api;
 pub mod cli;
 #[cfg(feature = "operator")]
 pub mod controller;
+#[cfg(feature = "operator")]
+pub mod facts;
 pub mod gateway;
 #[cfg(feature = "operator")]
 pub mod material;

@@ -12,7 +12,7 @@ use super::request::Payload;
 use super::vault::Vault;
 use crate::api::API_VERSION;
 use crate::api::metadata::RETAINED_BY;
-use crate::plan::facts::{OutputFacts, OutputKind};
+use crate::facts::{OutputFacts, OutputKind};
 use crate::plan::output::{Content, KeyHandle, Output, Owner};
 use crate::policy::name::Name;
 

@@ -17,7 +17,7 @@ use super::read::Reader;
 use super::report::{Reported, Reporter};
 use super::request::Failure;
 use super::vault::Vault;
-use crate::plan::facts::{OutputId, SecretLookup, Snapshot, WriteFailure};
+use crate::facts::{OutputId, SecretLookup, Snapshot, WriteFailure};
 use crate::plan::output::Plan;
 use crate::plan::plan;
 use crate::policy::finding::{Reason, Severity};

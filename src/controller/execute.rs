@@ -13,7 +13,7 @@ use super::read::{Found, Reader, Stored};
 use super::request::{Answer, Failure, Payload, Request, Verb};
 use super::vault::Vault;
 use crate::api::metadata::NAME;
-use crate::plan::facts::{OutputFacts, OutputId, WriteFailure};
+use crate::facts::{OutputFacts, OutputId, WriteFailure};
 use crate::plan::output::{Content, KeyHandle};
 use crate::plan::write::Write;
 use crate::policy::name::NamespacedName;

@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 
 use super::object::ObjectKind;
 use super::queue::Depth;
-use crate::plan::facts::Is;
+use crate::facts::Is;
 use crate::policy::finding::{Reason, Severity};
 use crate::policy::name::NamespacedName;
 use crate::policy::rotation::State;

@@ -6,7 +6,7 @@ use std::fmt;
 use kube::api::ObjectMeta;
 
 use crate::api::{GROUP, VERSION};
-use crate::plan::facts::{OutputId, OutputKind};
+use crate::facts::{OutputId, OutputKind};
 use crate::policy::finding::Kind;
 use crate::policy::name::NamespacedName;
 

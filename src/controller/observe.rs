@@ -23,7 +23,7 @@ use super::metrics::Metrics;
 use super::object::{ObjectKey, ObjectKind, Version};
 use crate::api::metadata::{MANAGED_BY, NAME};
 use crate::api::{ApiKeyRef, RoleBinding, Workspace, conditions, convert};
-use crate::plan::facts::{Is, StatusMark};
+use crate::facts::{Is, StatusMark};
 use crate::plan::world::{Change, SecretAccess};
 use crate::policy::name::{Name, NamespacedName};
 

@@ -19,7 +19,7 @@ use super::object::{ObjectKey, ObjectKind};
 use super::read::{Reader, Stored};
 use super::request::{Answer, Failure, Payload, Request, Verb};
 use crate::api::metadata::{API_VERSION, NAME};
-use crate::plan::facts::Snapshot;
+use crate::facts::Snapshot;
 use crate::plan::output::{Announcement, Plan, Status, StatusUpdate};
 use crate::policy::digest::Hex;
 use crate::policy::finding::Kind;

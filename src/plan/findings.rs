@@ -3,9 +3,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::facts::Snapshot;
 use super::keys::Settled;
 use crate::api::metadata::ENVIRONMENT;
+use crate::facts::Snapshot;
 use crate::policy::finding::{Finding, Kind, ObjectId, Reason, Severity};
 use crate::policy::model::{ModelPattern, ModelSet};
 use crate::policy::name::{Name, NamespacedName};

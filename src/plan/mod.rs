@@ -4,7 +4,6 @@
 // A new variant of ours must be looked at wherever it matters.
 #![warn(clippy::wildcard_enum_match_arm)]
 
-pub mod facts;
 mod findings;
 pub mod keys;
 pub mod output;
@@ -17,7 +16,7 @@ pub mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use facts::{SecretFacts, SecretLookup, Snapshot, WorkspaceFacts};
+use crate::facts::{SecretFacts, SecretLookup, Snapshot, WorkspaceFacts};
 use keys::Settled;
 use output::Plan;
 

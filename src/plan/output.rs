@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::facts::{OutputId, OutputKind};
 use crate::api::{ApiKeyRefStatus, RoleBindingStatus, WorkspaceStatus};
+use crate::facts::{OutputId, OutputKind};
 use crate::policy::digest::{Digest, Hex};
 use crate::policy::finding::{Finding, Kind};
 use crate::policy::key::SecretKey;
@@ -94,7 +94,7 @@ pub struct StatusUpdate {
     pub uid: Option<Name>,
     /// What it should say.
     pub status: Status,
-    /// Digest of it, as [`super::facts::StatusMark::content`] will show once written.
+    /// Digest of it, as [`crate::facts::StatusMark::content`] will show once written.
     pub content: Hex<16>,
 }
 

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use super::facts::{
-    KeyMemory, KeyRefFacts, OutputFacts, OutputId, OutputKind, Ownership, Snapshot,
-};
 use super::keys::{Settled, Value};
 use super::output::{Content, Output, Owner};
 use crate::api::metadata::{
     CONTENT_SHA256, KEY_VERSIONS, MANAGED_BY, NAME, RETAINED_BY, WORKSPACE,
+};
+use crate::facts::{
+    KeyMemory, KeyRefFacts, OutputFacts, OutputId, OutputKind, Ownership, Snapshot,
 };
 use crate::gateway::console;
 use crate::gateway::policy_json::{self, Rendered};

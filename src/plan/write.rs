@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::facts::{OutputFacts, OutputId, OutputKind, Ownership};
 use super::output::{Content, Output, Owner, Plan};
 use crate::api::metadata::CONTENT_SHA256;
+use crate::facts::{OutputFacts, OutputId, OutputKind, Ownership};
 use crate::policy::name::Name;
 
 /// One write. All carry what they expect to find, and fail rather than meet anything else.

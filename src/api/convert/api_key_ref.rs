@@ -10,7 +10,7 @@ use crate::api::{
     ApiKeyRefSpec, ApiKeyRefStatus, DeletionPolicy, IssuedAtOrigin, KeyScope, KeySource, KeyState,
     KeyTarget, NextKey, RotationState,
 };
-use crate::plan::facts::{Invalid, KeyVersion};
+use crate::facts::{Invalid, KeyVersion};
 use crate::policy::digest::Fingerprint;
 use crate::policy::key::{ApiKey, DEFAULT_TARGET_KEY, Next, Scope, Target};
 use crate::policy::name::Name;

@@ -9,7 +9,7 @@ use kube::core::DeserializeGuard;
 use super::invalid;
 use super::status::{ReportsConditions, mark};
 use crate::api::{OnOverdue, Rotation, SecretKeyRef, Subject, SubjectKind, WorkspaceRef};
-use crate::plan::facts::{Invalid, Observed, StatusMark};
+use crate::facts::{Invalid, Observed, StatusMark};
 use crate::policy::digest::Digest;
 use crate::policy::key::SecretKey;
 use crate::policy::model::{ModelPattern, ModelSet};

@@ -14,7 +14,7 @@ use crate::api::metadata::{
     ALLOW_NAMESPACES, ALLOW_WORKSPACES, CLIENT_KEY, EXPIRES_AT, GROUP, ISSUED_AT, KEY_ID,
     KEY_VERSIONS, MANAGED_BY, NAME, PART_OF, RETAINED_BY,
 };
-use crate::plan::facts::{OtherOwner, OutputFacts, Ownership, SecretFacts, SourceNotes};
+use crate::facts::{OtherOwner, OutputFacts, Ownership, SecretFacts, SourceNotes};
 use crate::policy::finding::Kind;
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::selector::Labels;

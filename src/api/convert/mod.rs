@@ -15,7 +15,7 @@ pub use status::{ReportsConditions, status_content};
 use kube::core::DeserializeGuard;
 
 use super::{ApiKeyRef, RoleBinding, Workspace};
-use crate::plan::facts::{BindingFacts, Invalid, KeyRefFacts, WorkspaceFacts};
+use crate::facts::{BindingFacts, Invalid, KeyRefFacts, WorkspaceFacts};
 use fields::observed;
 
 /// A Workspace; `None` for one without a name or namespace, which no API server stores.

@@ -5,7 +5,7 @@ use kube::api::ObjectMeta;
 use super::fields::{ClientKeysOf, subjects, time, workspace_ref};
 use super::invalid;
 use crate::api::{RoleBindingSpec, RoleKind, RoleRef, State};
-use crate::plan::facts::Invalid;
+use crate::facts::Invalid;
 use crate::policy::grant::{Grant, RoleRef as Role, Window};
 use crate::policy::name::Name;
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::api::conditions::OURS;
 use crate::api::{ApiKeyRefStatus, RoleBindingStatus, WorkspaceStatus};
-use crate::plan::facts::{Is, StatusMark, Transition};
+use crate::facts::{Is, StatusMark, Transition};
 use crate::policy::digest::Hex;
 
 /// A status with conditions.

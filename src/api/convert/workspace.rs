@@ -12,7 +12,7 @@ use crate::api::{
     IssuerType, NamespaceGrant, Permission, RateLimits, RoleDefinition, State, SubjectScope,
     Tier as TierField, WorkspaceKeys, WorkspaceSpec,
 };
-use crate::plan::facts::Invalid;
+use crate::facts::Invalid;
 use crate::policy::limits::{DEFAULT_MAX_TOKENS, Tier};
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::role::RoleChange;

@@ -21,7 +21,7 @@ use super::{Manifests, Origin, metadata};
 use crate::api::admission::{self, admit};
 use crate::api::metadata::{MANAGED_BY, NAME, WORKSPACE};
 use crate::api::{ApiKeyRef, RoleBinding, Workspace, convert, crd};
-use crate::plan::facts::Invalid;
+use crate::facts::Invalid;
 use crate::policy::finding::{Kind, ObjectId};
 use crate::policy::name::{Name, NamespacedName};
 

@@ -22,7 +22,7 @@ pub use origin::Origin;
 pub use place::Mark;
 pub use secret::SecretManifest;
 
-use crate::plan::facts::{BindingFacts, KeyRefFacts, WorkspaceFacts};
+use crate::facts::{BindingFacts, KeyRefFacts, WorkspaceFacts};
 use crate::policy::finding::ObjectId;
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::selector::Labels;

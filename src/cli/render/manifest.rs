@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 use crate::api::metadata::{CONTENT_SHA256, KEY_VERSIONS};
 use crate::cli::failure::Failure;
 use crate::cli::folder::Readers;
+use crate::facts::OutputKind;
 use crate::material::KeyMaterial;
-use crate::plan::facts::OutputKind;
 use crate::plan::output::{Content, KeyHandle, Output};
 use crate::policy::name::{Name, NamespacedName};
 
@@ -157,7 +157,7 @@ fn borrowed(map: &BTreeMap<Name, Name>) -> impl Iterator<Item = (&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::facts::OutputId;
+    use crate::facts::OutputId;
     use crate::plan::output::Owner;
     use crate::policy::finding::Kind;
     use crate::policy::key::SecretKey;

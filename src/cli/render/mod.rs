@@ -15,7 +15,7 @@ use super::failure::{Exit, Failure};
 use super::folder::{self, Readers};
 use super::screen::{Format, answer, say, warning_prefix};
 use super::source::{Source, SourceArgs};
-use crate::plan::facts::OutputId;
+use crate::facts::OutputId;
 use crate::plan::output::Plan;
 use crate::policy::name::NamespacedName;
 use manifest::{Keys, Manifest};

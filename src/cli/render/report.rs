@@ -12,7 +12,7 @@ use crate::api::conditions;
 use crate::cli::manifests::Mark;
 use crate::cli::screen::{BAD, GOOD, WARNING, count, styled};
 use crate::cli::source::Source;
-use crate::plan::facts::OutputId;
+use crate::facts::OutputId;
 use crate::plan::output::{Status, StatusUpdate};
 use crate::policy::finding::{Finding, ObjectId, Severity};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::api::metadata::{MANAGED_BY, NAME, WORKSPACE};
 use crate::cli::failure::Failure;
-use crate::plan::facts::OutputId;
+use crate::facts::OutputId;
 
 /// Removes what is in the folder, carries our labels, and is not among `made`.
 pub fn remove(out: &Path, made: &BTreeSet<PathBuf>) -> Result<Vec<(OutputId, PathBuf)>, Failure> {

@@ -19,7 +19,7 @@ use crate::api::metadata::{MANAGED_BY, NAME};
 use crate::api::{ApiKeyRef, RoleBinding, Workspace, convert};
 use crate::cli::failure::Failure;
 use crate::cli::screen::{say, warning_prefix};
-use crate::plan::facts::KeyRefFacts;
+use crate::facts::KeyRefFacts;
 use crate::plan::world::{Change, SecretAccess, Unseen, World};
 use crate::policy::catalogue::Catalogue;
 use crate::policy::digest::Hex;

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::plan::facts::{
+use crate::facts::{
     KeyRefFacts, OutputId, SecretFacts, SecretLookup, Snapshot, SourceNotes, ValueLookup,
 };
 use crate::policy::digest::{Digest, Fingerprint, Hex};

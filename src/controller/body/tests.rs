@@ -1,8 +1,8 @@
 use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::facts::{OtherOwner, OutputId, Ownership};
 use crate::material::KeyMaterial;
-use crate::plan::facts::{OtherOwner, OutputId, Ownership};
 use crate::policy::digest::Digest;
 use crate::policy::finding::Kind;
 use crate::policy::key::SecretKey;

@@ -9,7 +9,7 @@ use kube::runtime::watcher::{self, Event};
 use super::{Observation, Seen, Source};
 use crate::controller::metrics::Metrics;
 use crate::controller::object::{ObjectKey, version};
-use crate::plan::facts::Is;
+use crate::facts::Is;
 use crate::plan::world::SecretAccess;
 use crate::policy::name::NamespacedName;
 

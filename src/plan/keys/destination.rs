@@ -3,7 +3,7 @@
 
 use super::{Settling, Trouble, denied};
 use crate::api::conditions::reason;
-use crate::plan::facts::{
+use crate::facts::{
     KeyRefFacts, OutputId, Ownership, Rival, SecretFacts, SecretLookup, ValueLookup,
 };
 use crate::policy::digest::Digest;

@@ -7,12 +7,12 @@ mod versions;
 
 use jiff::Timestamp;
 
-use super::facts::{
+use super::output::KeyHandle;
+use crate::api::conditions::reason;
+use crate::facts::{
     KeyMemory, KeyRefFacts, KeyVersion, OutputFacts, OutputId, SecretFacts, SecretLookup, Snapshot,
     ValueLookup,
 };
-use super::output::KeyHandle;
-use crate::api::conditions::reason;
 use crate::policy::digest::{Digest, Fingerprint};
 use crate::policy::key::{ApiKey, SecretKey};
 use crate::policy::name::{Name, NamespacedName};

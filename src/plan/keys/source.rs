@@ -3,7 +3,7 @@
 
 use super::{Settling, Trouble, Value, denied};
 use crate::api::conditions::reason;
-use crate::plan::facts::{SecretLookup, Snapshot, ValueLookup};
+use crate::facts::{SecretLookup, Snapshot, ValueLookup};
 use crate::plan::output::KeyHandle;
 use crate::policy::digest::Digest;
 use crate::policy::key::SecretKey;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{Dates, Settling, Value, whole_second};
-use crate::plan::facts::{KeyVersion, SecretFacts};
+use crate::facts::{KeyVersion, SecretFacts};
 use crate::policy::digest::{Digest, Fingerprint};
 use crate::policy::rotation::{Beginning, Origin, Rotation};
 

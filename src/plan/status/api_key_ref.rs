@@ -4,7 +4,7 @@
 use super::{Conditions, MOST_LISTED, failure, time, update};
 use crate::api::conditions::{self, reason};
 use crate::api::{ApiKeyRefStatus, FindingStatus, PreviousVersion};
-use crate::plan::facts::{Is, KeyRefFacts, KeyVersion, OutputId, Snapshot};
+use crate::facts::{Is, KeyRefFacts, KeyVersion, OutputId, Snapshot};
 use crate::plan::keys::{Settled, Trouble, Value};
 use crate::plan::output::{Announcement, Status, StatusUpdate};
 use crate::policy::finding::{Finding, Kind};

@@ -9,11 +9,11 @@ pub mod workspace;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::facts::{Is, Observed, OutputId, Snapshot, StatusMark, WriteFailure};
 use super::keys::whole_second;
 use super::output::{Status, StatusUpdate};
 use crate::api::conditions::{self, reason};
 use crate::api::convert::{ReportsConditions, status_content};
+use crate::facts::{Is, Observed, OutputId, Snapshot, StatusMark, WriteFailure};
 
 /// Most entries of a list in a status.
 pub const MOST_LISTED: usize = 20;

@@ -4,7 +4,7 @@
 use super::{Conditions, MOST_LISTED, count, time, update};
 use crate::api::conditions::{self, reason};
 use crate::api::{RoleBindingStatus, SubjectProblem};
-use crate::plan::facts::{BindingFacts, Is, Snapshot};
+use crate::facts::{BindingFacts, Is, Snapshot};
 use crate::plan::output::{Status, StatusUpdate};
 use crate::policy::grant::Phase;
 use crate::policy::resolve::GrantOutcome;

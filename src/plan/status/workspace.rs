@@ -7,8 +7,8 @@ use crate::api::{
     ApiAccess, EffectiveRole, EffectiveRotation, EffectiveWorkspace, FindingTotals, OnOverdue,
     OutputStatus, WorkspaceCounts, WorkspaceStatus,
 };
+use crate::facts::{Is, OutputKind, Snapshot, WorkspaceFacts};
 use crate::gateway::policy_json::Rendered;
-use crate::plan::facts::{Is, OutputKind, Snapshot, WorkspaceFacts};
 use crate::plan::keys::Settled;
 use crate::plan::output::{Output, Plan, Status, StatusUpdate};
 use crate::policy::finding::Severity;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::stage::{KEY_A, Stage, binding, key, secret, service, workspace};
-use crate::plan::facts::{OutputFacts, Ownership};
+use crate::facts::{OutputFacts, Ownership};
 use crate::plan::world::Change;
 use crate::plan::write::Write;
 use crate::policy::name::{Name, NamespacedName};
@@ -143,12 +143,12 @@ fn what_a_target_remembers_saves_reading_its_source_again() {
     let mut snapshot = stage.world.snapshot(&name, stage.now).unwrap();
     // As after a restart: metadata only.
     for lookup in snapshot.secrets.values_mut() {
-        if let crate::plan::facts::SecretLookup::Present(secret) = lookup {
+        if let crate::facts::SecretLookup::Present(secret) = lookup {
             Arc::make_mut(secret).values = None;
         }
     }
     assert!(snapshot.unread().is_empty());
-    if let Some(crate::plan::facts::SecretLookup::Present(secret)) = snapshot
+    if let Some(crate::facts::SecretLookup::Present(secret)) = snapshot
         .secrets
         .get_mut(&NamespacedName::new("claude", "source"))
     {
@@ -173,7 +173,7 @@ fn nothing_is_read_that_may_not_be_used() {
         let name = NamespacedName::new("claude", "production");
         let mut snapshot = stage.world.snapshot(&name, stage.now).unwrap();
         for lookup in snapshot.secrets.values_mut() {
-            if let crate::plan::facts::SecretLookup::Present(secret) = lookup {
+            if let crate::facts::SecretLookup::Present(secret) = lookup {
                 Arc::make_mut(secret).values = None;
             }
         }

@@ -9,8 +9,8 @@ use kube::core::DeserializeGuard;
 use serde_json::{Value, json};
 
 use crate::api::convert;
+use crate::facts::{OutputFacts, OutputKind, Ownership, SecretFacts};
 use crate::material::KeyMaterial;
-use crate::plan::facts::{OutputFacts, OutputKind, Ownership, SecretFacts};
 use crate::plan::output::{Content, Output, Owner, Plan, Status};
 use crate::plan::plan;
 use crate::plan::world::{Affected, Change, SecretAccess, Unseen, World};

@@ -9,7 +9,7 @@ use super::change::{Change, SecretAccess};
 use super::claims::Claim;
 use super::{Affected, Owner, World, references, unit};
 use crate::api::metadata::ENVIRONMENT;
-use crate::plan::facts::{
+use crate::facts::{
     BindingFacts, KeyRefFacts, OutputFacts, OutputId, OutputKind, Ownership, SecretFacts,
     ValueLookup, WorkspaceFacts,
 };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::plan::facts::{BindingFacts, KeyRefFacts};
+use crate::facts::{BindingFacts, KeyRefFacts};
 use crate::policy::name::{Name, NamespacedName};
 
 /// Bindings and keys that name a workspace, sorted by name.

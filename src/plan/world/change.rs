@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::plan::facts::{BindingFacts, KeyRefFacts, OutputFacts, SecretFacts, WorkspaceFacts};
+use crate::facts::{BindingFacts, KeyRefFacts, OutputFacts, SecretFacts, WorkspaceFacts};
 use crate::policy::key::ValueFacts;
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::selector::Labels;

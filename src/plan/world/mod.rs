@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::plan::facts::{
+use crate::facts::{
     BindingFacts, KeyRefFacts, OutputFacts, OutputId, OutputKind, Ownership, Rival, SecretFacts,
     SecretLookup, Snapshot, WorkspaceFacts,
 };
@@ -119,7 +119,7 @@ impl World {
         })
     }
 
-    fn memory(&self, target: &NamespacedName) -> Option<Arc<crate::plan::facts::KeyMemory>> {
+    fn memory(&self, target: &NamespacedName) -> Option<Arc<crate::facts::KeyMemory>> {
         let secret = self
             .secrets
             .get(&target.namespace)?

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::plan::facts::BindingFacts;
+use crate::facts::BindingFacts;
 use crate::policy::grant::RoleRef;
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::subject::{Subject, SubjectRef};

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::plan::facts::{BindingFacts, KeyRefFacts, WorkspaceFacts};
+use crate::facts::{BindingFacts, KeyRefFacts, WorkspaceFacts};
 use crate::policy::finding::Kind;
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::subject::SubjectRef;

@@ -1,0 +1,67 @@
+//! Facts: what is known of the world at one instant, in small owned pieces. Manifests on disk
+//! and Kubernetes watches both become these, and nothing downstream can tell which.
+//! Must not hold key bytes, nor anything nobody decides by.
+
+mod object;
+mod output;
+mod secret;
+
+pub use object::{
+    BindingFacts, Invalid, Is, KeyRefFacts, Observed, StatusMark, Transition, WorkspaceFacts,
+};
+pub use output::{OtherOwner, OutputFacts, OutputId, OutputKind, Ownership, WriteFailure};
+pub use secret::{KeyMemory, KeyVersion, SecretFacts, SecretLookup, SourceNotes, ValueLookup};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::policy::catalogue::Catalogue;
+use crate::policy::digest::Digest;
+use crate::policy::name::{Name, NamespacedName};
+use crate::policy::selector::Labels;
+
+/// Everything one plan is made from: one workspace and all that touches it.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The instant it shows.
+    pub now: Timestamp,
+    /// The workspace it is about, whether it exists or not.
+    pub name: NamespacedName,
+    /// The Workspace, if it exists.
+    pub workspace: Option<Arc<WorkspaceFacts>>,
+    /// RoleBindings that refer to it, sorted by name.
+    pub bindings: Vec<Arc<BindingFacts>>,
+    /// ApiKeyRefs that refer to it, sorted by name.
+    pub keys: Vec<Arc<KeyRefFacts>>,
+    /// Labels of the namespaces involved; one that is missing does not exist.
+    pub namespaces: BTreeMap<Name, Arc<Labels>>,
+    /// Secrets that are referred to.
+    pub secrets: BTreeMap<NamespacedName, SecretLookup>,
+    /// What exists under the names we write to, or says that it is ours for this workspace.
+    pub outputs: BTreeMap<OutputId, Arc<OutputFacts>>,
+    /// ApiKeyRefs that claim something this workspace's keys claim too.
+    pub rivals: Vec<Rival>,
+    /// Writes that failed in this very round: what they were for is not programmed.
+    pub failures: BTreeMap<OutputId, WriteFailure>,
+    /// Known models.
+    pub catalogue: Arc<Catalogue>,
+}
+
+/// Another workspace's ApiKeyRef that claims the same key or the same target.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rival {
+    /// The ApiKeyRef.
+    pub name: NamespacedName,
+    /// The Workspace it names.
+    pub workspace: NamespacedName,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// What it asks for.
+    pub facts: Arc<KeyRefFacts>,
+    /// Digest of its present value, if known.
+    pub digest: Option<Digest>,
+    /// Whether that digest is recorded on a Secret written for it: it was there first.
+    pub in_use: bool,
+}

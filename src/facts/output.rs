@@ -1,0 +1,130 @@
+//! Facts about objects we write: whose they are and whether they are as we left them.
+//! Must not hold their data.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::KeyMemory;
+use crate::policy::finding::Kind;
+use crate::policy::name::{Name, NamespacedName};
+
+/// Kind and name of an object we write.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct OutputId {
+    /// Its kind.
+    pub kind: OutputKind,
+    /// Its name.
+    pub name: NamespacedName,
+}
+
+/// Kinds of objects we write.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum OutputKind {
+    ConfigMap,
+    Secret,
+}
+
+/// What exists under a name we write to, by its metadata alone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OutputFacts {
+    /// Its uid.
+    pub uid: Name,
+    /// Its resourceVersion.
+    pub resource_version: Name,
+    /// Whose it is.
+    pub owner: Ownership,
+    /// Other owner references on it, which survive.
+    pub other_owners: Vec<OtherOwner>,
+    /// Our labels and annotations on it as they are now.
+    pub marks: BTreeMap<Name, Name>,
+    /// Every data key it has, whoever wrote it.
+    pub data_keys: Vec<Name>,
+    /// False when somebody else wrote any of its data after us: told from the field managers,
+    /// which the API server keeps, so that no restart needs to read the data to know.
+    pub intact: bool,
+    /// What it remembers of its key.
+    pub memory: Option<Arc<KeyMemory>>,
+}
+
+/// Whose an object is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ownership {
+    /// Ours, through a controller owner reference to one of our objects.
+    Controlled {
+        /// That object's kind.
+        kind: Kind,
+        /// Its name.
+        name: Name,
+        /// Its uid.
+        uid: Name,
+    },
+    /// Ours, left behind or meant to stay behind when this ApiKeyRef goes.
+    Retained(Name),
+    /// Somebody else's: never written, labelled or deleted.
+    Foreign,
+}
+
+/// An owner reference of somebody else's, carried along unchanged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OtherOwner {
+    pub api_version: String,
+    pub kind: String,
+    pub name: String,
+    pub uid: String,
+}
+
+/// Why a write did not go through, as far as a status should say it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum WriteFailure {
+    /// We may not.
+    Forbidden,
+    /// There is an object of that name that is not ours.
+    NotOurs,
+    /// Anything else the API server said; never holds a value that was written.
+    Refused(String),
+}
+
+// === impl OutputId ===
+
+impl OutputId {
+    /// Names a ConfigMap.
+    pub fn config_map(namespace: impl Into<Name>, name: impl Into<Name>) -> Self {
+        Self {
+            kind: OutputKind::ConfigMap,
+            name: NamespacedName::new(namespace, name),
+        }
+    }
+
+    /// Names a Secret.
+    pub fn secret(namespace: impl Into<Name>, name: impl Into<Name>) -> Self {
+        Self {
+            kind: OutputKind::Secret,
+            name: NamespacedName::new(namespace, name),
+        }
+    }
+}
+
+impl OutputKind {
+    /// Its name in manifests.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ConfigMap => "ConfigMap",
+            Self::Secret => "Secret",
+        }
+    }
+}
+
+impl std::fmt::Display for OutputId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.kind.name(), self.name)
+    }
+}
+
+// === impl OutputFacts ===
+
+impl OutputFacts {
+    /// Whether we may write it.
+    pub fn is_ours(&self) -> bool {
+        !matches!(self.owner, Ownership::Foreign)
+    }
+}

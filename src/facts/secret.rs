@@ -1,0 +1,158 @@
+//! Facts about Secrets that something refers to, and what is remembered of them.
+//! Must not hold a value.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::OutputFacts;
+use crate::policy::digest::{Digest, Fingerprint};
+use crate::policy::key::{SecretKey, Shape, ValueFacts};
+use crate::policy::name::{Name, NamespacedName};
+use crate::policy::rotation::Origin;
+
+/// One version of a key, as remembered.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyVersion {
+    /// Which.
+    pub fingerprint: Fingerprint,
+    /// When it was first seen here.
+    pub first_seen: Timestamp,
+    /// When it was first seen to be replaced; `None` while in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_until: Option<Timestamp>,
+    /// Anthropic's id of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<Name>,
+    /// When it was issued and who said so, as last known: its source may be gone by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<(Timestamp, Origin)>,
+    /// When Anthropic stops taking it, as last known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+}
+
+/// What a Secret we wrote remembers about where its value came from, in its
+/// `anthropic-rbac.io/key-versions` annotation.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyMemory {
+    /// The data key the value was read from.
+    pub source: SecretKey,
+    /// The source Secret's uid then.
+    pub uid: Name,
+    /// The source Secret's resourceVersion then: while it has not moved, nothing is read.
+    pub resource_version: Name,
+    /// Digest of the value that was read then.
+    pub sha256: Digest,
+    /// Whether the value was taken away since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub emptied: bool,
+    /// Versions seen, latest first.
+    pub versions: Vec<KeyVersion>,
+}
+
+/// What can be said of a Secret that something refers to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SecretLookup {
+    /// It is there.
+    Present(Arc<SecretFacts>),
+    /// It is not.
+    Absent,
+    /// We may not look.
+    Denied,
+    /// Nobody looked: offline, a Secret that is not among the files counts as present.
+    Assumed,
+}
+
+/// A Secret, by its metadata.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SecretFacts {
+    /// Its uid; empty when it comes from a file.
+    pub uid: Name,
+    /// Its resourceVersion; empty when it comes from a file.
+    pub resource_version: Name,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// Whether it has the client-key label.
+    pub is_client_key: bool,
+    /// What its annotations grant and say, if anything.
+    pub notes: Option<Box<SourceNotes>>,
+    /// What it is to us as a place to write to; `None` for the many that are not ours.
+    pub output: Option<Arc<OutputFacts>>,
+    /// Its data keys, once read; `None` until then.
+    pub values: Option<Arc<BTreeMap<Name, ValueFacts>>>,
+}
+
+/// Annotations of a source Secret.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SourceNotes {
+    /// Namespaces whose ApiKeyRefs may use it; empty is its own only.
+    pub allow_namespaces: Vec<Name>,
+    /// Workspaces whose gateway may get its bytes, besides those of its own namespace.
+    pub allow_workspaces: Vec<NamespacedName>,
+    /// Anthropic's id of the version in it.
+    pub key_id: Option<Name>,
+    /// When that version was made.
+    pub issued_at: Option<Timestamp>,
+    /// When Anthropic stops taking it.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// What is known of one data key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ValueLookup {
+    /// It is there and was read.
+    Known(ValueFacts),
+    /// The Secret is there without it.
+    Missing,
+    /// The Secret is there and has to be read first.
+    Unread,
+    /// The Secret is not there.
+    NoSecret,
+    /// We may not look.
+    Denied,
+    /// Nobody looked: offline it counts as present.
+    Assumed,
+}
+
+// === impl SecretLookup ===
+
+impl SecretLookup {
+    /// Its uid and resourceVersion, empty where it has none.
+    pub fn version(&self) -> (Name, Name) {
+        match self {
+            Self::Present(secret) => (secret.uid.clone(), secret.resource_version.clone()),
+            Self::Absent | Self::Denied | Self::Assumed => (Name::default(), Name::default()),
+        }
+    }
+
+    /// What is known of one data key, by having read it or by what was remembered of it on a
+    /// Secret written from it.
+    pub fn value(&self, source: &SecretKey, memory: Option<&KeyMemory>) -> ValueLookup {
+        let secret = match self {
+            Self::Present(secret) => secret,
+            Self::Absent => return ValueLookup::NoSecret,
+            Self::Denied => return ValueLookup::Denied,
+            Self::Assumed => return ValueLookup::Assumed,
+        };
+        if let Some(values) = &secret.values {
+            let known = values.get(&source.key);
+            return known.map_or(ValueLookup::Missing, |facts| ValueLookup::Known(*facts));
+        }
+        let remembered = memory.filter(|memory| {
+            memory.source == *source
+                && memory.uid == secret.uid
+                && memory.resource_version == secret.resource_version
+        });
+        remembered.map_or(ValueLookup::Unread, |memory| {
+            ValueLookup::Known(ValueFacts {
+                digest: memory.sha256,
+                shape: Shape::ApiKey,
+            })
+        })
+    }
+}
