@@ -35,8 +35,10 @@ const STATUSES_AT_A_TIME: usize = 16;
 /// ahead under constant churn, few enough that 10,000 statuses do not hold up an edit.
 const STATUSES_AT_LEAST: usize = 64;
 
-/// Longest note of an Event, in bytes, as the API server has it.
+/// Longest note of an Event, and longest name of who reports it, in bytes, as the API server
+/// has it.
 const NOTE_LENGTH: usize = 1024;
+const INSTANCE_LENGTH: usize = 128;
 
 /// What became of statuses and Events.
 #[derive(Debug, Default)]
@@ -248,8 +250,8 @@ fn event_name(event: &Announcement) -> String {
 }
 
 fn event_body(event: &Announcement, now: Timestamp, identity: &str) -> Value {
-    let mut note = event.note.clone();
-    note.truncate(note.floor_char_boundary(NOTE_LENGTH));
+    let note = &event.note[..event.note.floor_char_boundary(NOTE_LENGTH)];
+    let instance = &identity[..identity.floor_char_boundary(INSTANCE_LENGTH)];
     json!({
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
@@ -267,7 +269,7 @@ fn event_body(event: &Announcement, now: Timestamp, identity: &str) -> Value {
             "uid": event.uid.as_deref(),
         },
         "reportingController": REPORTER,
-        "reportingInstance": identity,
+        "reportingInstance": instance,
     })
 }
 
