@@ -20,6 +20,7 @@ use super::vault::Vault;
 use crate::facts::{OutputId, SecretLookup, Snapshot, WriteFailure};
 use crate::plan::output::Plan;
 use crate::plan::plan;
+use crate::plan::write::Write;
 use crate::policy::finding::{Reason, Severity};
 
 /// When what the API server refused is tried again, though nothing of ours changed: rights,
@@ -81,9 +82,8 @@ impl Cycle {
         } = Executed::all(&self.reader, &writes, &mut vault).await;
         drop(vault);
         wait.written += written;
+        failures.extend(self.foreign(&made, &writes));
         wait.recheck |= !failures.is_empty();
-        // These were not even tried.
-        failures.extend(self.foreign(&made).map(|id| (id, WriteFailure::NotOurs)));
         let unfinished = !later.is_empty();
         for (id, delay) in later {
             if self.failures >= TELL_AFTER {
@@ -120,12 +120,16 @@ impl Cycle {
         wait.outcome(&self.snapshot, Some(&made))
     }
 
-    /// Outputs whose names are somebody else's.
-    fn foreign(&self, made: &Plan) -> impl Iterator<Item = OutputId> {
-        let found = |id: &OutputId| self.snapshot.outputs.get(id);
-        let ids = made.outputs.iter().map(|output| &output.id);
-        ids.filter(move |id| found(id).is_some_and(|found| !found.is_ours()))
-            .cloned()
+    /// Outputs that were not even tried, since their names are somebody else's.
+    fn foreign(&self, made: &Plan, tried: &[Write]) -> Vec<(OutputId, WriteFailure)> {
+        let foreign = made.outputs.iter().map(|output| &output.id).filter(|id| {
+            let found = self.snapshot.outputs.get(*id);
+            let tried = tried.iter().any(|write| write.id() == *id);
+            found.is_some_and(|found| !found.is_ours()) && !tried
+        });
+        foreign
+            .map(|id| (id.clone(), WriteFailure::NotOurs))
+            .collect()
     }
 
     fn plan(&self) -> Plan {

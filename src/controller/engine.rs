@@ -170,6 +170,10 @@ impl Engine {
 
     async fn finish(mut self) {
         tracing::info!(cycles = self.cycles.len(), "stopping");
+        // What is left of long ones is done after the next start.
+        for flight in self.flights.values() {
+            flight.superseded.store(true, Ordering::Relaxed);
+        }
         let all = async { while self.cycles.join_next().await.is_some() {} };
         if tokio::time::timeout(GRACE, all).await.is_err() {
             tracing::warn!("some cycles did not finish in time; the next start completes them");
@@ -201,6 +205,7 @@ impl Engine {
     fn observe(&mut self, observation: Observation) {
         match observation {
             Observation::Seen(seen) => {
+                tracing::trace!(object = %seen.key, version = seen.version, "seen");
                 let verdict = self.echoes.judge(seen);
                 self.judged(verdict);
             }

@@ -234,3 +234,6 @@ fn verb(write: &Write) -> (Verb, &'static str) {
         Write::Delete { .. } => (Verb::Delete, "deleted"),
     }
 }
+
+#[cfg(test)]
+mod tests;

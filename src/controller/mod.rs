@@ -7,6 +7,8 @@ mod cycle;
 mod echo;
 mod engine;
 mod execute;
+#[cfg(test)]
+mod fake;
 mod leader;
 mod metrics;
 mod news;

@@ -17,6 +17,7 @@ use super::news::Teller;
 use super::object::{ObjectKey, ObjectKind, Version, version};
 use super::queue::Lane;
 use super::request::{Answer, Failure, Payload, Request, Requester, Verb};
+use crate::api::metadata::{MANAGED_BY, NAME};
 use crate::api::{ApiKeyRef, RoleBinding, Workspace, convert};
 use crate::facts::SecretFacts;
 use crate::material::KeyMaterial;
@@ -194,10 +195,16 @@ impl Stored {
             ObjectKind::ConfigMap => {
                 let meta = parse::<OnlyMetadata>(body)?.metadata;
                 let output = convert::output(&meta);
-                // Others' ConfigMaps are not watched: what is known of one would go stale.
-                let (ours, change) = match output.is_ours() {
-                    true => (true, Change::ConfigMap(name(), output)),
-                    false => (false, Change::ConfigMapGone(name())),
+                let ours = output.is_ours();
+                // Others' ConfigMaps are not watched without our label: what is known of one
+                // would go stale.
+                let labels = meta.labels.as_ref();
+                let watched = labels
+                    .and_then(|l| l.get(MANAGED_BY))
+                    .is_some_and(|by| by == NAME);
+                let change = match ours || watched {
+                    true => Change::ConfigMap(name(), output),
+                    false => Change::ConfigMapGone(name()),
                 };
                 Self::of(&meta, Some(change), ours)
             }

@@ -35,8 +35,10 @@ const STATUSES_AT_A_TIME: usize = 16;
 /// ahead under constant churn, few enough that 10,000 statuses do not hold up an edit.
 const STATUSES_AT_LEAST: usize = 64;
 
-/// Longest note of an Event, in bytes, as the API server has it.
+/// Longest note of an Event, and longest name of who reports it, in bytes, as the API server
+/// has it.
 const NOTE_LENGTH: usize = 1024;
+const INSTANCE_LENGTH: usize = 128;
 
 /// What became of statuses and Events.
 #[derive(Debug, Default)]
@@ -248,8 +250,8 @@ fn event_name(event: &Announcement) -> String {
 }
 
 fn event_body(event: &Announcement, now: Timestamp, identity: &str) -> Value {
-    let mut note = event.note.clone();
-    note.truncate(note.floor_char_boundary(NOTE_LENGTH));
+    let note = &event.note[..event.note.floor_char_boundary(NOTE_LENGTH)];
+    let instance = &identity[..identity.floor_char_boundary(INSTANCE_LENGTH)];
     json!({
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
@@ -267,130 +269,9 @@ fn event_body(event: &Announcement, now: Timestamp, identity: &str) -> Value {
             "uid": event.uid.as_deref(),
         },
         "reportingController": REPORTER,
-        "reportingInstance": identity,
+        "reportingInstance": instance,
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::api::RoleBindingStatus;
-
-    fn announcement() -> Announcement {
-        Announcement {
-            kind: Kind::ApiKeyRef,
-            name: NamespacedName::new("search", "prod-search-service"),
-            uid: Some("uid-1".into()),
-            warning: true,
-            reason: "RotationOverdue",
-            action: "Rotation",
-            note: "Replace it.".into(),
-            once: "Overdue 1a2b3c4d5e6f7081".into(),
-        }
-    }
-
-    #[test]
-    fn a_status_is_applied_to_one_object_and_says_nothing_else_of_it() {
-        let update = StatusUpdate {
-            name: NamespacedName::new("search", "users"),
-            uid: Some("uid-1".into()),
-            status: Status::RoleBinding(Box::new(RoleBindingStatus {
-                observed_generation: Some(3),
-                ..RoleBindingStatus::default()
-            })),
-            content: Hex([0; 16]),
-        };
-        assert_eq!(
-            status_body(&update),
-            json!({
-                "apiVersion": "anthropic-rbac.io/v1alpha1",
-                "kind": "RoleBinding",
-                "metadata": {"name": "users", "namespace": "search", "uid": "uid-1"},
-                "status": {"observedGeneration": 3},
-            })
-        );
-    }
-
-    #[test]
-    fn an_event_says_what_about_whom_and_from_whom() {
-        let now = "2026-12-01T00:00:00.25Z".parse().expect("a time");
-        let event = announcement();
-        assert_eq!(
-            event_body(&event, now, "pod-1"),
-            json!({
-                "apiVersion": "events.k8s.io/v1",
-                "kind": "Event",
-                "metadata": {"name": event_name(&event), "namespace": "search"},
-                "eventTime": "2026-12-01T00:00:00.250000Z",
-                "type": "Warning",
-                "reason": "RotationOverdue",
-                "action": "Rotation",
-                "note": "Replace it.",
-                "regarding": {
-                    "apiVersion": "anthropic-rbac.io/v1alpha1",
-                    "kind": "ApiKeyRef",
-                    "namespace": "search",
-                    "name": "prod-search-service",
-                    "uid": "uid-1",
-                },
-                "reportingController": "anthropic-rbac.io/anthropic-rbac",
-                "reportingInstance": "pod-1",
-            })
-        );
-    }
-
-    #[test]
-    fn the_same_announcement_has_the_same_name_and_another_has_another() {
-        let event = announcement();
-        let name = event_name(&event);
-        let (text, id) = name.split_once('.').expect("two parts");
-        assert_eq!((text, id.len()), ("prod-search-service", 16));
-        let reworded = Announcement {
-            note: "Replace it today.".into(),
-            ..event.clone()
-        };
-        assert_eq!(event_name(&reworded), name);
-        let later = Announcement {
-            once: "Expired".into(),
-            ..event.clone()
-        };
-        let namesake = Announcement {
-            uid: Some("uid-2".into()),
-            ..event.clone()
-        };
-        let other = Announcement {
-            reason: "RotationDueSoon",
-            ..event.clone()
-        };
-        for other in [later, namesake, other] {
-            assert_ne!(event_name(&other), name);
-        }
-    }
-
-    #[test]
-    fn the_name_of_an_event_is_a_name_however_long_its_objects_is() {
-        let long = format!("{}.{}", "a".repeat(199), "b".repeat(53));
-        let event = Announcement {
-            name: NamespacedName::new("search", long),
-            ..announcement()
-        };
-        let name = event_name(&event);
-        assert!(name.len() <= 253 && !name.contains(".."), "{name}");
-    }
-
-    #[test]
-    fn a_long_note_is_cut_between_characters() {
-        let event = Announcement {
-            note: "ä".repeat(600),
-            ..announcement()
-        };
-        let body = event_body(&event, Timestamp::UNIX_EPOCH, "pod-1");
-        assert_eq!(body["note"].as_str().map(str::len), Some(1024));
-        let event = Announcement {
-            note: format!("a{}", event.note),
-            ..event
-        };
-        let body = event_body(&event, Timestamp::UNIX_EPOCH, "pod-1");
-        assert_eq!(body["note"].as_str().map(str::len), Some(1023));
-    }
-}
+mod tests;

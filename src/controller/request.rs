@@ -324,3 +324,6 @@ fn refusal(kind: ObjectKind, code: u16, status: Option<&Status>) -> String {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;
