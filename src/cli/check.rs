@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::failure::{Exit, Failure};
 use super::screen::{BAD, Format, GOOD, say, styled, table};
-use super::source::{Source, SourceArgs, assumptions};
+use super::source::{Source, SourceArgs};
 use crate::gateway::policy_json;
 use crate::plan::facts::{SecretLookup, Snapshot};
 use crate::policy::decide::{Denial, MAX_GROUPS, Permit, Request, decide};
@@ -92,7 +92,7 @@ fn decided(args: &Args) -> Result<Exit, Failure> {
     let at = args.at.unwrap_or_else(Timestamp::now);
     let source = args.source.read()?;
     let workspace = source.workspace(&args.workspace)?;
-    let snapshot = source.snapshot(&workspace, at)?;
+    let (snapshot, assumptions) = source.snapshot(&workspace, at)?;
     let ids = ids(&subject, &source, &snapshot, args.source.is_strict())?;
     let Some(resolution) = crate::plan::plan(&snapshot).resolution else {
         return Err(Failure::BadInput(format!(
@@ -106,13 +106,7 @@ fn decided(args: &Args) -> Result<Exit, Failure> {
         max_tokens: args.max_tokens,
         at,
     });
-    let answer = Answer::new(
-        args,
-        &workspace,
-        &resolution.policy,
-        &outcome,
-        assumptions(&snapshot),
-    );
+    let answer = Answer::new(args, &workspace, &resolution.policy, &outcome, assumptions);
     super::screen::answer(&match args.format {
         Format::Text => answer.text(),
         Format::Json => answer.json(),

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod files;
+mod reported;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ use crate::policy::subject::SubjectRef;
 #[derive(clap::Args, Debug)]
 pub struct SourceArgs {
     /// Manifests: files, folders with all below them, or - for stdin. Without, the current
-    /// cluster is read
+    /// cluster is read, but no Secret's data: a key is the version its ApiKeyRef's status shows
     #[arg(short = 'f', long = "filename", value_name = "PATH", num_args = 1..)]
     files: Vec<PathBuf>,
     /// Namespace of manifests that name none [default: default]; from a cluster, only Workspaces
@@ -149,7 +150,7 @@ impl Source {
         self.only.is_none()
     }
 
-    /// What is known about one workspace.
+    /// What is known about one workspace, and what that takes for granted.
     ///
     /// # Errors
     /// When Secrets it needs have not been looked at, which only a cluster can cause.
@@ -157,12 +158,18 @@ impl Source {
         &self,
         workspace: &NamespacedName,
         now: Timestamp,
-    ) -> Result<Snapshot, Failure> {
-        self.world.snapshot(workspace, now).ok_or_else(|| {
+    ) -> Result<(Snapshot, Vec<String>), Failure> {
+        let mut snapshot = self.world.snapshot(workspace, now).ok_or_else(|| {
             Failure::Failed(format!(
                 "the Secrets of Workspace {workspace} have not been read"
             ))
-        })
+        })?;
+        let assumptions = if self.is_cluster {
+            reported::fill_in(&mut snapshot)
+        } else {
+            assumed(&snapshot)
+        };
+        Ok((snapshot, assumptions))
     }
 
     /// The one workspace that `NAME` or `NAMESPACE/NAME` means.
@@ -196,10 +203,13 @@ impl Source {
                     .into_iter()
                     .collect();
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                let hint = suggestion(text, &names);
-                Err(Failure::BadInput(format!(
-                    "there is no Workspace '{text}'; {hint}"
-                )))
+                Err(Failure::BadInput(match names.as_slice() {
+                    [] => format!("there is no Workspace '{text}', nor any other"),
+                    names => format!(
+                        "there is no Workspace '{text}'; {}",
+                        suggestion(text, names)
+                    ),
+                }))
             }
             several => {
                 let names: Vec<String> = several.iter().map(ToString::to_string).collect();
@@ -212,9 +222,9 @@ impl Source {
     }
 }
 
-/// What a plan takes for granted because nobody looked. Targets are no part of it: those are
-/// made, not found.
-pub fn assumptions(snapshot: &Snapshot) -> Vec<String> {
+/// Secrets that count as there because nobody looked. Targets are no part of it: those are made,
+/// not found.
+fn assumed(snapshot: &Snapshot) -> Vec<String> {
     let client_key = |subject: &SubjectRef| match subject {
         SubjectRef::ClientKeySecret(secret) => Some(secret.clone()),
         SubjectRef::Known(_) => None,

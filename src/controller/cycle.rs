@@ -17,7 +17,7 @@ use super::read::Reader;
 use super::report::{Reported, Reporter};
 use super::request::Failure;
 use super::vault::Vault;
-use crate::plan::facts::{SecretLookup, Snapshot, WriteFailure};
+use crate::plan::facts::{OutputId, SecretLookup, Snapshot, WriteFailure};
 use crate::plan::output::Plan;
 use crate::plan::plan;
 use crate::policy::finding::{Reason, Severity};
@@ -53,8 +53,8 @@ pub struct Outcome {
     pub wake: Option<Timestamp>,
     /// For the statistics.
     pub plan: PlanOutcome,
-    /// How many findings of each sort there are.
-    pub findings: Findings,
+    /// How many findings of each sort there are; `None` when it did not come to a plan.
+    pub findings: Option<Findings>,
 }
 
 /// Findings by sort.
@@ -82,6 +82,8 @@ impl Cycle {
         drop(vault);
         wait.written += written;
         wait.recheck |= !failures.is_empty();
+        // These were not even tried.
+        failures.extend(self.foreign(&made).map(|id| (id, WriteFailure::NotOurs)));
         let unfinished = !later.is_empty();
         for (id, delay) in later {
             if self.failures >= TELL_AFTER {
@@ -116,6 +118,14 @@ impl Cycle {
         wait.recheck |= refused;
         wait.later.extend(later);
         wait.outcome(&self.snapshot, Some(&made))
+    }
+
+    /// Outputs whose names are somebody else's.
+    fn foreign(&self, made: &Plan) -> impl Iterator<Item = OutputId> {
+        let found = |id: &OutputId| self.snapshot.outputs.get(id);
+        let ids = made.outputs.iter().map(|output| &output.id);
+        ids.filter(move |id| found(id).is_some_and(|found| !found.is_ours()))
+            .cloned()
     }
 
     fn plan(&self) -> Plan {
@@ -194,12 +204,14 @@ impl Wait {
             (_, 0, None) => PlanOutcome::Unchanged,
             (_, _, None) => PlanOutcome::Written,
         };
-        let mut findings = Findings::new();
-        for finding in made.iter().flat_map(|made| &made.findings) {
-            *findings
-                .entry((finding.reason, finding.severity))
-                .or_default() += 1;
-        }
+        let findings = made.map(|made| {
+            let mut findings = Findings::new();
+            for finding in &made.findings {
+                let sort = (finding.reason, finding.severity);
+                *findings.entry(sort).or_default() += 1;
+            }
+            findings
+        });
         Outcome {
             ended,
             wake: wake.into_iter().chain(recheck).min(),

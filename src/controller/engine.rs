@@ -373,7 +373,9 @@ impl Engine {
             return self.queue.ended(&workspace, ended, None, Instant::now());
         };
         self.metrics.planned(plan);
-        self.count(&workspace, findings);
+        if let Some(findings) = findings {
+            self.count(&workspace, findings);
+        }
         self.queue.ended(&workspace, ended, wake, Instant::now());
     }
 

@@ -194,8 +194,12 @@ impl Stored {
             ObjectKind::ConfigMap => {
                 let meta = parse::<OnlyMetadata>(body)?.metadata;
                 let output = convert::output(&meta);
-                let ours = output.is_ours();
-                Self::of(&meta, Some(Change::ConfigMap(name(), output)), ours)
+                // Others' ConfigMaps are not watched: what is known of one would go stale.
+                let (ours, change) = match output.is_ours() {
+                    true => (true, Change::ConfigMap(name(), output)),
+                    false => (false, Change::ConfigMapGone(name())),
+                };
+                Self::of(&meta, Some(change), ours)
             }
             ObjectKind::Secret => {
                 let meta = parse::<OnlyMetadata>(body)?.metadata;

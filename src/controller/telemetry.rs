@@ -1,5 +1,7 @@
 //! Logging. Must not let through what could have a key in it, whatever `RUST_LOG` says.
 
+use std::io::IsTerminal;
+
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
@@ -45,7 +47,9 @@ pub fn init_logging(format: LogFormat) -> Result<(), String> {
     let wanted = if wanted.is_empty() { DEFAULT } else { &wanted };
     let filter = EnvFilter::try_new(wanted).map_err(|error| format!("RUST_LOG: {error}"))?;
     let filter = filter.and(filter_fn(may_be_logged));
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     let layer = match format {
         LogFormat::Text => layer.with_filter(filter).boxed(),
         LogFormat::Json => layer.json().with_filter(filter).boxed(),

@@ -33,9 +33,7 @@ pub enum Write {
 
 impl Plan {
     /// The writes from `existing` to this plan: first what takes away, then the rest. Statuses
-    /// come after all of them and are not part of this. Foreign objects are left alone; whether
-    /// another's ConfigMap is still there is not watched, so creating ours is tried, which
-    /// changes nothing while it is, and says so.
+    /// come after all of them and are not part of this. Foreign objects are left alone.
     pub fn writes(&self, existing: &BTreeMap<OutputId, Arc<OutputFacts>>) -> Vec<Write> {
         let mut writes: Vec<Write> = Vec::new();
         for id in &self.stale {
@@ -50,10 +48,7 @@ impl Plan {
             let write = match existing.get(&output.id) {
                 None if output.data.values().any(|c| *c == Content::Kept) => None,
                 None => Some(Write::Create(output.clone())),
-                Some(found) if !found.is_ours() => match output.id.kind {
-                    OutputKind::ConfigMap => Some(Write::Create(output.clone())),
-                    OutputKind::Secret => None,
-                },
+                Some(found) if !found.is_ours() => None,
                 Some(found) => patch(output, found),
             };
             writes.extend(write);

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::failure::{Exit, Failure};
 use super::folder::{self, Readers};
 use super::screen::{Format, answer, say, warning_prefix};
-use super::source::{Source, SourceArgs, assumptions};
+use super::source::{Source, SourceArgs};
 use crate::plan::facts::OutputId;
 use crate::plan::output::Plan;
 use crate::policy::name::NamespacedName;
@@ -134,12 +134,8 @@ type Planned = (NamespacedName, Plan, Vec<String>);
 
 fn plans(source: &Source, now: Timestamp) -> Result<Vec<Planned>, Failure> {
     let planned = source.workspaces().into_iter().map(|workspace| {
-        let snapshot = source.snapshot(&workspace, now)?;
-        Ok((
-            workspace,
-            crate::plan::plan(&snapshot),
-            assumptions(&snapshot),
-        ))
+        let (snapshot, assumptions) = source.snapshot(&workspace, now)?;
+        Ok((workspace, crate::plan::plan(&snapshot), assumptions))
     });
     planned.collect()
 }

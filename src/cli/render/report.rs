@@ -126,7 +126,7 @@ impl Report {
         section(&mut text, "Rotation", &self.rotation);
         section(&mut text, "Findings", &self.findings);
         if !self.assumptions.is_empty() {
-            text.push_str("\nAssumed, since it is not among the manifests:\n");
+            text.push_str("\nAssumed:\n");
             for assumed in &self.assumptions {
                 let _ = writeln!(text, "  {assumed}");
             }

@@ -199,15 +199,18 @@ where
 
 fn unreadable<K: Resource<DynamicType = ()>>(error: &kube::Error) -> Failure {
     let plural = K::plural(&());
-    let is = |test: fn(&kube::core::Status) -> bool| matches!(error, kube::Error::Api(status) if test(status));
-    Failure::Failed(if is(kube::core::Status::is_forbidden) {
-        format!("you may not list all {plural}, which a decision needs: {error}")
-    } else if is(kube::core::Status::is_not_found) {
+    let kube::Error::Api(status) = error else {
+        return Failure::Failed(format!("cannot list {plural}: {error}"));
+    };
+    let message = &status.message;
+    Failure::Failed(if status.is_forbidden() {
+        format!("you may not list all {plural}, which a decision needs: {message}")
+    } else if status.code == 404 {
         format!(
             "the cluster has no {plural} of ours; install the definitions with \
              'anthropic-rbac crds | kubectl apply --server-side -f -'"
         )
     } else {
-        format!("cannot list {plural}: {error}")
+        format!("cannot list {plural}: {message}")
     })
 }
