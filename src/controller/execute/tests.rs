@@ -6,7 +6,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::*;
 use crate::controller::fake::{Fake, status};
 use crate::controller::news::News;
-use crate::plan::facts::Ownership;
+use crate::facts::Ownership;
 use crate::plan::output::{Output, Owner};
 use crate::policy::digest::Digest;
 use crate::policy::finding::Kind;
