@@ -21,12 +21,13 @@ impl<'a> Settling<'a> {
         if source.namespace == workspace.namespace {
             return None;
         }
-        let assumed = matches!(
+        // What cannot be looked at is not known to be forbidden; nothing new is used of it.
+        let unseen = matches!(
             self.snapshot.secrets.get(&source.secret()),
-            Some(SecretLookup::Assumed)
+            Some(SecretLookup::Assumed | SecretLookup::Denied)
         );
         let notes = secret.and_then(|secret| secret.notes.as_ref());
-        if assumed || notes.is_some_and(|notes| notes.allow_workspaces.contains(workspace)) {
+        if unseen || notes.is_some_and(|notes| notes.allow_workspaces.contains(workspace)) {
             return None;
         }
         let message = format!(

@@ -196,10 +196,10 @@ impl<'a> Settling<'a> {
             value = Value::Keep;
             unresolved = unresolved.or_else(|| shared.clone());
         }
-        let in_use = self.in_use(&value);
+        let in_use = self.in_use(&value, lookup);
         let mut versions = self.versions(in_use);
         let secret = self.secret(source);
-        let dates = in_use.map(|digest| self.dates(digest.fingerprint(), &versions, secret));
+        let dates = in_use.map(|version| self.dates(version, &versions, secret));
         if let (Some(dates), Some(present)) = (&dates, versions.first_mut()) {
             present.key_id.clone_from(&dates.key_id);
             present.issued = dates.issued;
@@ -220,7 +220,7 @@ impl<'a> Settling<'a> {
             unresolved = unresolved.or(gateway);
         }
         Settled {
-            usable: held.map(|digest| digest.fingerprint()),
+            usable: held,
             unprogrammed: self.target_trouble(),
             value,
             unresolved,

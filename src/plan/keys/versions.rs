@@ -6,28 +6,37 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::{Dates, Settling, Value, whole_second};
-use crate::facts::{KeyVersion, SecretFacts};
-use crate::policy::digest::{Digest, Fingerprint};
+use crate::facts::{KeyVersion, SecretFacts, ValueLookup};
+use crate::policy::digest::Fingerprint;
 use crate::policy::rotation::{Beginning, Origin, Rotation};
 
 /// Versions remembered: the one in use and the five before it that a status shows.
 const REMEMBERED: usize = 6;
 
 impl Settling<'_> {
-    /// Digest of the version that is in use once this plan is carried out.
-    pub(super) fn in_use(&self, value: &Value) -> Option<Digest> {
+    /// The version that is in use once this plan is carried out.
+    pub(super) fn in_use(&self, value: &Value, lookup: ValueLookup) -> Option<Fingerprint> {
         match value {
-            Value::Use(handle) => Some(handle.digest),
-            Value::Keep => self
-                .memory()
-                .filter(|memory| !memory.emptied)
-                .map(|memory| memory.sha256),
+            Value::Use(handle) => Some(handle.digest.fingerprint()),
+            Value::Keep => match self.memory() {
+                Some(memory) => Some(memory.sha256.fingerprint()).filter(|_| !memory.emptied),
+                // Who may not look has not lost what there was: the status remembers it.
+                None if lookup == ValueLookup::Denied => self.reported(),
+                None => None,
+            },
             Value::Empty(_) => None,
         }
     }
 
+    /// The version that the status says is in use.
+    fn reported(&self) -> Option<Fingerprint> {
+        let mut versions = self.facts.versions.iter();
+        let present = versions.find(|version| version.active_until.is_none());
+        present.map(|version| version.fingerprint)
+    }
+
     /// All versions seen, latest first, brought up to the one in use.
-    pub(super) fn versions(&self, in_use: Option<Digest>) -> Vec<KeyVersion> {
+    pub(super) fn versions(&self, in_use: Option<Fingerprint>) -> Vec<KeyVersion> {
         let now = whole_second(self.snapshot.now);
         let mut known: BTreeMap<Fingerprint, KeyVersion> = BTreeMap::new();
         let remembered = self
@@ -43,7 +52,6 @@ impl Settling<'_> {
             entry.issued = entry.issued.or(version.issued);
             entry.expires = entry.expires.or(version.expires);
         }
-        let in_use = in_use.map(|digest| digest.fingerprint());
         for version in known.values_mut() {
             if Some(version.fingerprint) == in_use {
                 version.active_until = None;

@@ -72,14 +72,17 @@ pub fn announcement(facts: &KeyRefFacts, settled: Option<&Settled>) -> Option<An
     let settled = settled?;
     let dates = settled.dates.as_ref()?;
     let state = dates.clock.state;
-    if facts.rotation == Some(state) {
+    let in_use = |versions: &[KeyVersion]| {
+        let present = versions
+            .iter()
+            .find(|version| version.active_until.is_none());
+        present.map(|version| version.fingerprint)
+    };
+    let fingerprint = in_use(&settled.versions)?;
+    let replaced = in_use(&facts.versions).is_some_and(|before| before != fingerprint);
+    if facts.rotation == Some(state) && !replaced {
         return None;
     }
-    let fingerprint = settled
-        .versions
-        .iter()
-        .find(|version| version.active_until.is_none())?
-        .fingerprint;
     let due = dates
         .clock
         .due_at
@@ -104,7 +107,7 @@ pub fn announcement(facts: &KeyRefFacts, settled: Option<&Settled>) -> Option<An
                 "Version {fingerprint} has expired at Anthropic. Put a new key into the source."
             ),
         ),
-        State::Fresh if facts.rotation.is_some() => (
+        State::Fresh if replaced => (
             false,
             format!("Version {fingerprint} is fresh; it is due at {due}."),
         ),

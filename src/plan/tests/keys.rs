@@ -404,3 +404,44 @@ fn a_staged_successor_takes_over_when_it_is_there_and_its_time_has_come() {
     stage.apply(&secret("claude/successor", "not a key"));
     assert!(is_key(&stage.plan(), KEY_A), "only a good one takes over");
 }
+
+#[test]
+fn losing_sight_of_secrets_takes_nothing_away_and_announces_nothing() {
+    let mut stage = mapped();
+    let mut told = key("claude/search", json!({}));
+    told["status"] = status_of(&stage.plan());
+    stage.apply(&told);
+    let before = stage.policy_text();
+    stage.remove(denied("claude"));
+    let plan = stage.plan();
+    assert_eq!(ready(&plan), ("False".into(), "SecretAccessDenied".into()));
+    assert_eq!(status_of(&plan)["dueAt"], "2026-12-30T00:00:00Z");
+    assert_eq!(
+        stage.policy_text(),
+        before,
+        "the policy still names the version in use"
+    );
+    let mut told = key("claude/search", json!({}));
+    told["status"] = status_of(&plan);
+    stage.apply(&told);
+    assert!(stage.plan().events.is_empty());
+}
+
+#[test]
+fn a_replaced_version_is_announced_once() {
+    let mut stage = mapped();
+    let mut told = key("claude/search", json!({}));
+    told["status"] = status_of(&stage.plan());
+    stage.apply(&told);
+    stage.apply(&secret("claude/source", KEY_B));
+    let events: Vec<_> = stage
+        .plan()
+        .events
+        .iter()
+        .map(|event| event.reason)
+        .collect();
+    assert_eq!(events, ["Rotated"]);
+    told["status"] = status_of(&stage.plan());
+    stage.apply(&told);
+    assert!(stage.plan().events.is_empty());
+}
