@@ -19,11 +19,8 @@ use crate::api::metadata::{MANAGED_BY, NAME};
 use crate::api::{ApiKeyRef, RoleBinding, Workspace, convert};
 use crate::cli::failure::Failure;
 use crate::cli::screen::{say, warning_prefix};
-use crate::facts::KeyRefFacts;
 use crate::plan::world::{Change, SecretAccess, Unseen, World};
 use crate::policy::catalogue::Catalogue;
-use crate::policy::digest::Hex;
-use crate::policy::key::{Shape, ValueFacts};
 use crate::policy::name::{Name, NamespacedName};
 
 /// Objects in one answer of the API server.
@@ -49,9 +46,11 @@ pub async fn read(args: &ClusterArgs, only: Option<Name>) -> Result<Source, Fail
             .filter_map(convert::role_binding)
             .map(Change::Binding),
     );
-    let keys: Vec<_> = keys.iter().filter_map(convert::api_key_ref).collect();
-    let told = told(&keys);
-    let changes = changes.chain(keys.into_iter().map(Change::KeyRef));
+    let changes = changes.chain(
+        keys.iter()
+            .filter_map(convert::api_key_ref)
+            .map(Change::KeyRef),
+    );
     changes.for_each(|change| drop(world.apply(change)));
     for namespace in listed(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), "").await? {
         if let Some((name, labels)) = convert::namespace(&namespace) {
@@ -74,9 +73,7 @@ pub async fn read(args: &ClusterArgs, only: Option<Name>) -> Result<Source, Fail
         let access = match metadata::<Secret>(&client, Some(&namespace), "").await? {
             Some(secrets) => {
                 for (name, meta) in secrets {
-                    let mut facts = convert::secret(&meta);
-                    facts.values = told.get(&name).cloned().map(Arc::new);
-                    world.apply(Change::Secret(name, facts));
+                    world.apply(Change::Secret(name, convert::secret(&meta)));
                 }
                 SecretAccess::Listed
             }
@@ -106,31 +103,6 @@ async fn client(args: &ClusterArgs) -> Result<Client, Failure> {
     config.connect_timeout = Some(Duration::from_secs(10));
     config.read_timeout = Some(Duration::from_secs(60));
     Client::try_from(config).map_err(|error| none(error.to_string()))
-}
-
-/// What the operator says of keys that are mapped to no Secret, on which it could remember
-/// them: their fingerprints, which are all that a decision needs of a digest.
-fn told(keys: &[KeyRefFacts]) -> BTreeMap<NamespacedName, BTreeMap<Name, ValueFacts>> {
-    let mut told: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
-    for facts in keys {
-        let key = facts.object.spec.as_ref().ok();
-        let key = key.filter(|key| key.target.is_none());
-        let version = facts
-            .versions
-            .iter()
-            .find(|version| version.active_until.is_none());
-        if let (Some(key), Some(version)) = (key, version) {
-            let mut digest = Hex([0; 32]);
-            digest.0[..8].copy_from_slice(&version.fingerprint.0);
-            let value = ValueFacts {
-                digest,
-                shape: Shape::ApiKey,
-            };
-            let values = told.entry(key.source.secret()).or_default();
-            values.insert(key.source.key.clone(), value);
-        }
-    }
-    told
 }
 
 async fn ours<K>(client: &Client) -> Result<Vec<DeserializeGuard<K>>, Failure>
