@@ -96,10 +96,18 @@ pub fn role_name(_: &mut SchemaGenerator) -> Schema {
 
 /// A data key of a Secret or ConfigMap.
 pub fn data_key(_: &mut SchemaGenerator) -> Schema {
-    matching(
+    text(
         253,
-        "^[-._a-zA-Z0-9]+$",
-        "must be a data key of a Secret or ConfigMap: letters, digits, '-', '_' and '.'",
+        [
+            Rule::new("self.matches('^[-._a-zA-Z0-9]+$')").message(
+                "must be a data key of a Secret or ConfigMap: letters, digits, '-', '_' and '.'",
+            ),
+            // Whoever mixes the two up has written a key where everybody may read it.
+            Rule::new("!self.startsWith('sk-ant-')").message(
+                "must be the name of a data key, not the API key itself: put the key into a Secret, \
+                 name its data key here, and replace the key, which others may have seen",
+            ),
+        ],
     )
 }
 
