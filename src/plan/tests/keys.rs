@@ -1,16 +1,16 @@
-//! What becomes of keys: mapped, kept, taken away, and when they are due.
+//! What becomes of keys: mapped, kept, taken away.
 
 use serde_json::{Value, json};
 
 use super::stage::{
     KEY_A, KEY_B, Stage, condition, content_of, denied, key, namespace, secret, workspace,
 };
-use crate::plan::output::{Content, Plan, Status};
+use crate::plan::output::{Content, Owner, Plan, Status};
 use crate::plan::world::Change;
 use crate::policy::digest::Digest;
 use crate::policy::name::NamespacedName;
 
-fn mapped() -> Stage {
+pub(super) fn mapped() -> Stage {
     let mut stage = Stage::with(&[
         workspace(json!({})),
         secret("claude/source", KEY_A),
@@ -20,16 +20,16 @@ fn mapped() -> Stage {
     stage
 }
 
-fn is_key(plan: &Plan, value: &str) -> bool {
+pub(super) fn is_key(plan: &Plan, value: &str) -> bool {
     let want = Digest::of(value.as_bytes());
     matches!(content_of(plan, "target"), Some(Content::Key(handle)) if handle.digest == want)
 }
 
-fn ready(plan: &Plan) -> (String, String) {
+pub(super) fn ready(plan: &Plan) -> (String, String) {
     condition(plan, "Ready", "claude/search")
 }
 
-fn status_of(plan: &Plan) -> Value {
+pub(super) fn status_of(plan: &Plan) -> Value {
     let update = plan
         .statuses
         .iter()
@@ -306,106 +306,6 @@ fn a_renamed_target_takes_the_old_one_away() {
 }
 
 #[test]
-fn a_new_value_becomes_the_version_in_use_and_the_old_one_is_remembered() {
-    let mut stage = mapped();
-    stage
-        .at("2026-12-01T00:00:00Z")
-        .apply(&secret("claude/source", KEY_B));
-    let plan = stage.carry_out();
-    let status = status_of(&plan);
-    assert_eq!(
-        status["fingerprint"],
-        Digest::of(KEY_B.as_bytes()).fingerprint().to_string()
-    );
-    assert_eq!(
-        status["previous"][0]["fingerprint"],
-        Digest::of(KEY_A.as_bytes()).fingerprint().to_string()
-    );
-    assert_eq!(status["previous"][0]["activeUntil"], "2026-12-01T00:00:00Z");
-    assert_eq!(
-        (&status["issuedAtOrigin"], &status["issuedAt"]),
-        (&json!("FirstSeen"), &json!("2026-12-01T00:00:00Z"))
-    );
-    // A comes back: it is as old as it was.
-    stage
-        .at("2026-12-05T00:00:00Z")
-        .apply(&secret("claude/source", KEY_A));
-    let status = status_of(&stage.carry_out());
-    assert_eq!(
-        (&status["issuedAt"], &status["dueAt"]),
-        (
-            &json!("2026-10-01T00:00:00Z"),
-            &json!("2026-12-30T00:00:00Z")
-        )
-    );
-}
-
-#[test]
-fn an_overdue_key_is_flagged_once_and_goes_on_working() {
-    let mut stage = mapped();
-    stage.at("2026-12-29T23:59:59Z");
-    assert_eq!(
-        condition(&stage.plan(), "RotationDue", "claude/search"),
-        ("False".into(), "DueSoon".into())
-    );
-    assert_eq!(
-        stage.plan().wake_at.unwrap().to_string(),
-        "2026-12-30T00:00:00Z"
-    );
-    stage.at("2026-12-30T00:00:00Z");
-    let plan = stage.plan();
-    assert_eq!(
-        condition(&plan, "RotationDue", "claude/search"),
-        ("True".into(), "Overdue".into())
-    );
-    assert_eq!(ready(&plan).0, "True");
-    assert!(is_key(&plan, KEY_A));
-    let events: Vec<_> = plan.events.iter().map(|event| event.reason).collect();
-    assert_eq!(events, ["RotationOverdue"]);
-    let mut told = key("claude/search", json!({}));
-    told["status"] = status_of(&plan);
-    stage.apply(&told);
-    assert_eq!(
-        (stage.plan().events.len(), stage.plan().statuses.len()),
-        (0, 1),
-        "only the workspace's is left"
-    );
-}
-
-#[test]
-fn an_overdue_key_is_taken_away_where_that_is_asked_for() {
-    let mut stage = mapped();
-    stage.apply(&key(
-        "claude/search",
-        json!({"rotation": {"onOverdue": "Suspend"}}),
-    ));
-    assert!(is_key(&stage.plan(), KEY_A), "not before it is overdue");
-    stage.at("2026-12-30T00:00:00Z");
-    let plan = stage.plan();
-    assert_eq!(content_of(&plan, "target"), Some(&Content::Emptied));
-    assert_eq!(ready(&plan), ("False".into(), "Suspended".into()));
-    stage.apply(&secret("claude/source", KEY_B));
-    assert!(is_key(&stage.plan(), KEY_B));
-}
-
-#[test]
-fn a_staged_successor_takes_over_when_it_is_there_and_its_time_has_come() {
-    let mut stage = mapped();
-    let next = json!({"next": {"secretKeyRef": {"name": "successor", "key": "api-key"}, "activateAt": "2026-12-01T00:00:00Z"}});
-    stage.apply(&key("claude/search", next));
-    stage.apply(&secret("claude/successor", KEY_B));
-    assert!(is_key(&stage.plan(), KEY_A));
-    assert_eq!(
-        stage.plan().wake_at.unwrap().to_string(),
-        "2026-12-01T00:00:00Z"
-    );
-    stage.at("2026-12-01T00:00:00Z");
-    assert!(is_key(&stage.plan(), KEY_B));
-    stage.apply(&secret("claude/successor", "not a key"));
-    assert!(is_key(&stage.plan(), KEY_A), "only a good one takes over");
-}
-
-#[test]
 fn losing_sight_of_secrets_takes_nothing_away_and_announces_nothing() {
     let mut stage = mapped();
     let mut told = key("claude/search", json!({}));
@@ -428,20 +328,42 @@ fn losing_sight_of_secrets_takes_nothing_away_and_announces_nothing() {
 }
 
 #[test]
-fn a_replaced_version_is_announced_once() {
+fn a_target_to_be_retained_belongs_to_nobody_who_could_take_it_along() {
+    let retain = json!({"target": {"secretName": "target", "deletionPolicy": "Retain"}});
     let mut stage = mapped();
-    let mut told = key("claude/search", json!({}));
-    told["status"] = status_of(&stage.plan());
-    stage.apply(&told);
-    stage.apply(&secret("claude/source", KEY_B));
-    let events: Vec<_> = stage
-        .plan()
-        .events
+    stage.apply(&key("claude/search", retain.clone()));
+    let plan = stage.carry_out();
+    let owner = |plan: &Plan| {
+        plan.outputs
+            .iter()
+            .find(|o| *o.id.name.name == *"target")
+            .unwrap()
+            .owner
+            .clone()
+    };
+    assert_eq!(owner(&plan), Owner::Retained("search".into()));
+    assert_eq!(stage.writes(), [], "it is marked once");
+
+    let elsewhere = json!({"target": {"secretName": "renamed", "deletionPolicy": "Retain"}});
+    stage.apply(&key("claude/search", elsewhere));
+    assert!(stage.plan().stale.is_empty(), "what is to stay stays");
+    stage.remove(Change::KeyRefGone(NamespacedName::new("claude", "search")));
+    assert!(stage.plan().stale.is_empty());
+
+    let lent = json!({"source": {"secretKeyRef": {"name": "source", "key": "api-key", "namespace": "vault"}},
+                      "target": {"secretName": "lent", "deletionPolicy": "Retain"}});
+    let mut source = secret("vault/source", KEY_B);
+    source["metadata"]["annotations"] = json!({"anthropic-rbac.io/allow-namespaces": "claude"});
+    stage.apply(&source);
+    stage.apply(&key("claude/lent", lent));
+    let plan = stage.plan();
+    let lent = plan
+        .outputs
         .iter()
-        .map(|event| event.reason)
-        .collect();
-    assert_eq!(events, ["Rotated"]);
-    told["status"] = status_of(&stage.plan());
-    stage.apply(&told);
-    assert!(stage.plan().events.is_empty());
+        .find(|o| *o.id.name.name == *"lent")
+        .unwrap();
+    assert!(
+        matches!(lent.owner, Owner::Controller { .. }),
+        "what was lent is never left behind"
+    );
 }

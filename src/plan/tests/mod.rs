@@ -9,5 +9,6 @@ mod access;
 mod keys;
 mod order;
 mod quiet;
+mod rotation;
 mod stage;
 mod world;
