@@ -35,10 +35,13 @@ pub const OURS: [&str; 9] = [
 
 /// Why a condition is as it is.
 pub mod reason {
+    use crate::policy::rotation::State;
+
+    /// Those that resolving gives.
+    pub use crate::policy::resolve::reason::*;
+
     // Any condition.
 
-    /// Not looked at yet, or not yet time.
-    pub const PENDING: &str = "Pending";
     /// It cannot be told.
     pub const UNKNOWN: &str = "Unknown";
 
@@ -62,23 +65,10 @@ pub mod reason {
     pub const RESOLVED_REFS: &str = "ResolvedRefs";
     /// There is no Workspace of that name in this namespace.
     pub const WORKSPACE_NOT_FOUND: &str = "WorkspaceNotFound";
-    /// A reference to another namespace is not permitted there, or leads nowhere: which of the two
-    /// is not told.
-    pub const REF_NOT_PERMITTED: &str = "RefNotPermitted";
-    /// The Workspace has no role of that name.
-    pub const ROLE_NOT_FOUND: &str = "RoleNotFound";
-    /// The Workspace does not let this namespace bind that role.
-    pub const ROLE_NOT_PERMITTED: &str = "RoleNotPermitted";
-    /// The Workspace has no issuer of that name that vouches for such subjects.
-    pub const ISSUER_NOT_FOUND: &str = "IssuerNotFound";
-    /// This namespace may not name that subject.
-    pub const SUBJECT_NOT_PERMITTED: &str = "SubjectNotPermitted";
     /// No Secret of that name with the client-key label is in this namespace.
     pub const CLIENT_KEY_NOT_FOUND: &str = "ClientKeyNotFound";
     /// The client key is too short, too long, or of a shape reserved for other credentials.
     pub const INVALID_CLIENT_KEY: &str = "InvalidClientKey";
-    /// Another namespace already uses the same client key.
-    pub const CLIENT_KEY_IN_USE: &str = "ClientKeyInUse";
     /// The source Secret is missing from this namespace.
     pub const SOURCE_NOT_FOUND: &str = "SourceNotFound";
     /// The source Secret lacks the data key.
@@ -122,11 +112,11 @@ pub mod reason {
     // RotationDue; [`EXPIRED`] and [`UNKNOWN`] as well.
 
     /// Nothing to do yet.
-    pub const FRESH: &str = "Fresh";
+    pub const FRESH: &str = State::Fresh.name();
     /// Due within the warning time.
-    pub const DUE_SOON: &str = "DueSoon";
+    pub const DUE_SOON: &str = State::DueSoon.name();
     /// Past its date.
-    pub const OVERDUE: &str = "Overdue";
+    pub const OVERDUE: &str = State::Overdue.name();
 
     // Unique.
 

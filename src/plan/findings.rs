@@ -1,9 +1,12 @@
 //! Findings that need more than the policy: rotation, sharing, environments, models.
 //! Must not decide access.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::keys::Settled;
+use crate::api::conditions::reason;
 use crate::api::metadata::ENVIRONMENT;
 use crate::facts::Snapshot;
 use crate::policy::finding::{Finding, Kind, ObjectId, Reason, Severity};
@@ -29,7 +32,7 @@ pub fn of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Vec<Finding>
         if let Some(shared) = settled
             .shared
             .as_ref()
-            .filter(|shared| shared.reason == "SharedKey")
+            .filter(|shared| shared.reason == reason::SHARED_KEY)
         {
             find(
                 Severity::Warning,
@@ -142,11 +145,18 @@ pub fn of_workspace(snapshot: &Snapshot, workspace: &Workspace) -> Vec<Finding> 
     findings
 }
 
-/// The findings about one key.
-pub fn about<'a>(findings: &'a [Finding], key: &NamespacedName) -> Vec<&'a Finding> {
-    let own =
-        |finding: &&Finding| finding.object.kind == Kind::ApiKeyRef && finding.object.name == *key;
-    findings.iter().filter(own).collect()
+/// The findings about keys, by key.
+pub fn by_key(findings: &[Finding]) -> BTreeMap<&NamespacedName, Vec<&Finding>> {
+    let mut by_key: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for finding in findings {
+        if finding.object.kind == Kind::ApiKeyRef {
+            by_key
+                .entry(&finding.object.name)
+                .or_default()
+                .push(finding);
+        }
+    }
+    by_key
 }
 
 fn models_of(

@@ -119,10 +119,14 @@ fn attached(
         .map(|facts| &facts.object.name)
         .zip(&resolution.keys)
         .collect();
+    let by_key = findings::by_key(&plan.findings);
     for (key, settled) in snapshot.keys.iter().zip(settled) {
         let outcome = outcomes.get(&key.object.name).copied();
-        let own = findings::about(&plan.findings, &key.object.name);
-        let status = status::api_key_ref::status(snapshot, key, settled.as_ref(), outcome, &own);
+        let own = by_key
+            .get(&key.object.name)
+            .map(|own| &**own)
+            .unwrap_or_default();
+        let status = status::api_key_ref::status(snapshot, key, settled.as_ref(), outcome, own);
         plan.statuses.extend(status);
     }
     let parts = (&resolution, &rendered);
@@ -156,9 +160,13 @@ fn unresolved(snapshot: &Snapshot, settled: &[Option<Settled>], plan: &mut Plan)
         plan.statuses
             .extend(status::role_binding::status(snapshot, binding, None, None));
     }
+    let by_key = findings::by_key(&plan.findings);
     for (key, settled) in snapshot.keys.iter().zip(settled) {
-        let own = findings::about(&plan.findings, &key.object.name);
-        let status = status::api_key_ref::status(snapshot, key, settled.as_ref(), None, &own);
+        let own = by_key
+            .get(&key.object.name)
+            .map(|own| &**own)
+            .unwrap_or_default();
+        let status = status::api_key_ref::status(snapshot, key, settled.as_ref(), None, own);
         plan.statuses.extend(status);
     }
 }

@@ -1,7 +1,7 @@
 //! The objects of a plan: their names, owners, labels and content.
 //! Must not decide what a key or subject gets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::keys::{Settled, Value};
 use super::output::{Content, Output, Owner};
@@ -121,11 +121,17 @@ pub fn stale(snapshot: &Snapshot, outputs: &[Output]) -> Vec<OutputId> {
         .workspace
         .as_ref()
         .is_some_and(|facts| facts.object.spec.is_ok());
-    let wanted = |id: &OutputId| outputs.iter().any(|output| output.id == *id);
+    let wanted: BTreeSet<&OutputId> = outputs.iter().map(|output| &output.id).collect();
+    let keys = snapshot
+        .keys
+        .iter()
+        .map(|facts| (&facts.object.name, facts));
+    let keys: BTreeMap<_, _> = keys.collect();
     let is_target = |id: &OutputId, name: &Name| {
-        let owner = snapshot.keys.iter().find(|facts| {
-            facts.object.name.name == *name && facts.object.name.namespace == id.name.namespace
-        });
+        let owner = keys.get(&NamespacedName::new(
+            id.name.namespace.clone(),
+            name.clone(),
+        ));
         // Of a key that is not understood, nothing can be said to be stale.
         owner.is_none_or(|facts| {
             let spec = facts.object.spec.as_ref().ok();
@@ -154,7 +160,7 @@ pub fn stale(snapshot: &Snapshot, outputs: &[Output]) -> Vec<OutputId> {
             | Ownership::Retained(_)
             | Ownership::Foreign => false,
         };
-        left_over && !wanted(id)
+        left_over && !wanted.contains(id)
     });
     stale.map(|(id, _)| id.clone()).collect()
 }

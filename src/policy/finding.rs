@@ -55,9 +55,6 @@ macro_rules! reasons {
         pub enum Reason { $($(#[$doc])* $name),* }
 
         impl Reason {
-            /// Every reason.
-            pub const ALL: &[Self] = &[$(Self::$name),*];
-
             /// The name as users see it.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name)),* }

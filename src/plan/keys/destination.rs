@@ -1,14 +1,12 @@
 //! Where a key's value may go: the gateway, the target, and who else claims either.
 //! Must not decide which value it is.
 
+use super::contenders::Contenders;
 use super::{Settling, Trouble, denied};
 use crate::api::conditions::reason;
-use crate::facts::{
-    KeyRefFacts, OutputId, Ownership, Rival, SecretFacts, SecretLookup, ValueLookup,
-};
+use crate::facts::{KeyRefFacts, OutputId, Rival, SecretFacts, SecretLookup};
 use crate::policy::digest::Digest;
 use crate::policy::key::{ApiKey, Scope, SecretKey};
-use crate::policy::name::Name;
 
 impl<'a> Settling<'a> {
     /// What keeps the gateway of a Workspace elsewhere from getting the bytes.
@@ -39,7 +37,7 @@ impl<'a> Settling<'a> {
     }
 
     /// What keeps the target from being written.
-    pub(super) fn target_trouble(&self) -> Option<Trouble> {
+    pub(super) fn target_trouble(&self, contenders: &Contenders<'_>) -> Option<Trouble> {
         let target = self.key.target.as_ref()?;
         let namespace = &self.facts.object.name.namespace;
         let id = OutputId::secret(namespace.clone(), target.secret.clone());
@@ -54,55 +52,27 @@ impl<'a> Settling<'a> {
             );
             return Some(Trouble::fault(reason::NOT_OURS, message));
         }
-        let winner = self.target_winner(&target.secret)?;
+        let winner = &contenders.target(&id)?.object.name;
+        if *winner == self.facts.object.name {
+            return None;
+        }
         let message = format!(
-            "ApiKeyRef {winner} already writes Secret {}. Name another target in one of the two.",
-            target.secret
+            "ApiKeyRef {} already writes Secret {}. Name another target in one of the two.",
+            winner.name, target.secret
         );
         Some(Trouble::fault(reason::TARGET_CONFLICT, message))
     }
 
-    /// Another ApiKeyRef that has the same target and the better right to it.
-    pub(super) fn target_winner(&self, secret: &Name) -> Option<&'a Name> {
-        let own = &self.facts.object.name;
-        let owner = self.output.and_then(|output| match &output.owner {
-            Ownership::Controlled { name, .. } | Ownership::Retained(name) => Some(name),
-            Ownership::Foreign => None,
-        });
-        let here = self.snapshot.keys.iter().map(|facts| &**facts);
-        let elsewhere = self.snapshot.rivals.iter().map(|rival| &*rival.facts);
-        let same_target = here.chain(elsewhere).filter(|other| {
-            let target = other
-                .object
-                .spec
-                .as_ref()
-                .ok()
-                .and_then(|key| key.target.as_ref());
-            other.object.name.namespace == own.namespace
-                && target.is_some_and(|target| target.secret == *secret)
-        });
-        let rank = |facts: &&KeyRefFacts| {
-            let name = &facts.object.name.name;
-            (Some(name) != owner, facts.object.created, name.clone())
-        };
-        let winner = same_target.min_by_key(rank)?;
-        (winner.object.name != *own).then_some(&winner.object.name.name)
-    }
-
     /// Who else has this very key.
-    pub(super) fn shared(&self, digest: Digest) -> Option<Trouble> {
+    pub(super) fn shared(&self, digest: Digest, contenders: &Contenders<'_>) -> Option<Trouble> {
         let own = &self.facts.object.name;
-        let foreign = self
-            .snapshot
-            .rivals
-            .iter()
-            .filter(|rival| rival.digest == Some(digest));
         let both = |rival: &&Rival| {
             let other = rival.facts.object.spec.as_ref().ok();
             self.key.scope == Scope::Organization
                 && other.is_some_and(|other| other.scope == Scope::Organization)
         };
-        let stronger = foreign
+        let stronger = contenders
+            .rivals(digest)
             .filter(|rival| !both(rival))
             .find(|rival| rival.is_stronger_than(self.facts, self.key, digest));
         if stronger.is_some() {
@@ -110,21 +80,7 @@ impl<'a> Settling<'a> {
                            this Workspace's own, or set scope: Organization on both if Anthropic made it so.";
             return Some(Trouble::fault(reason::KEY_IN_ANOTHER_WORKSPACE, message));
         }
-        let twin = self
-            .snapshot
-            .keys
-            .iter()
-            .filter(|other| other.object.name != *own)
-            .find(|other| {
-                let spec = other.object.spec.as_ref().ok();
-                spec.is_some_and(|key| {
-                    key.service != self.key.service
-                        && Settling::new(self.snapshot, other, key)
-                            .lookup(&key.source)
-                            .digest()
-                            == Some(digest)
-                })
-            })?;
+        let twin = contenders.other_service(digest, &self.key.service)?;
         let whose = if twin.object.name.namespace == own.namespace {
             format!("ApiKeyRef {}", twin.object.name)
         } else {
@@ -158,14 +114,5 @@ impl Rival {
             own.created,
             &own.name,
         )
-    }
-}
-
-impl ValueLookup {
-    fn digest(self) -> Option<Digest> {
-        match self {
-            Self::Known(facts) => Some(facts.digest),
-            Self::Missing | Self::Unread | Self::NoSecret | Self::Denied | Self::Assumed => None,
-        }
     }
 }

@@ -1,10 +1,12 @@
 //! What is to become of each key of a workspace: which version is used, kept, or taken away,
 //! and why. Must not see a key's bytes.
 
+mod contenders;
 mod destination;
 mod source;
 mod versions;
 
+use contenders::Contenders;
 use jiff::Timestamp;
 
 use super::output::KeyHandle;
@@ -99,10 +101,11 @@ impl Trouble {
 
 /// Settles every key of a snapshot, in its order; `None` for one whose spec is not understood.
 pub fn settle(snapshot: &Snapshot) -> Vec<Option<Settled>> {
+    let contenders = Contenders::of(snapshot);
     let keys = snapshot.keys.iter();
     let settled = keys.map(|facts| {
         let key = facts.object.spec.as_ref().ok()?;
-        Some(Settling::new(snapshot, facts, key).settle())
+        Some(Settling::new(snapshot, facts, key).settle(&contenders))
     });
     settled.collect()
 }
@@ -179,14 +182,14 @@ impl<'a> Settling<'a> {
         }
     }
 
-    fn settle(&self) -> Settled {
+    fn settle(&self, contenders: &Contenders<'_>) -> Settled {
         let (source, lookup) = self.source();
         let (mut value, mut unresolved) = match self.admission() {
             Some(trouble) => (self.without_admission(&trouble), Some(trouble)),
             None => self.value(source, lookup),
         };
         let shared = match &value {
-            Value::Use(handle) => self.shared(handle.digest),
+            Value::Use(handle) => self.shared(handle.digest, contenders),
             Value::Keep | Value::Empty(_) => None,
         };
         if shared
@@ -221,7 +224,7 @@ impl<'a> Settling<'a> {
         }
         Settled {
             usable: held,
-            unprogrammed: self.target_trouble(),
+            unprogrammed: self.target_trouble(contenders),
             value,
             unresolved,
             shared,

@@ -81,14 +81,11 @@ impl<'a> Resolver<'a> {
     pub(super) fn give(&mut self, binding: &GrantFacts<'_>, subject: &Subject, row: GrantRow) {
         let id = subject.id();
         self.names.entry(id).or_insert_with(|| subject.to_string());
-        let grants = &mut self.subjects.entry(id).or_default().grants;
-        let twin = grants.iter().find(|held| {
-            held.role == row.role && held.window() == row.window() && held.binding != row.binding
-        });
-        if let Some(twin) = twin {
+        let held = (id, row.role, row.window());
+        let first = self.held.entry(held).or_insert_with(|| row.binding.clone());
+        if *first != row.binding {
             let message = format!(
-                "{subject} already has this role from {}. Remove it from one of the two.",
-                twin.binding
+                "{subject} already has this role from {first}. Remove it from one of the two."
             );
             self.findings.push(Finding::new(
                 Severity::Info,
@@ -98,6 +95,7 @@ impl<'a> Resolver<'a> {
                 message,
             ));
         }
+        let grants = &mut self.subjects.entry(id).or_default().grants;
         if let Err(place) = grants.binary_search(&row) {
             grants.insert(place, row);
         }

@@ -9,16 +9,16 @@ mod refusal;
 mod rows;
 mod subjects;
 
-pub use refusal::{Refusal, SubjectProblem};
+pub use refusal::{Refusal, SubjectProblem, reason};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
 use super::catalogue::Catalogue;
-use super::digest::{Digest, Fingerprint};
+use super::digest::{ContentId, Digest, Fingerprint};
 use super::finding::Finding;
-use super::grant::{Grant, Phase};
+use super::grant::{Grant, Phase, Window};
 use super::key::ApiKey;
 use super::name::{Name, NamespacedName};
 use super::role::{Role, effective_roles};
@@ -134,6 +134,7 @@ pub fn resolve(facts: &Facts<'_>) -> Resolution {
         client_key_owners: client_key_owners(facts),
         role_ids: BTreeMap::new(),
         subjects: BTreeMap::new(),
+        held: HashMap::new(),
         names: HashMap::new(),
         console: BTreeMap::new(),
         findings: Vec::new(),
@@ -186,6 +187,8 @@ struct Resolver<'a> {
     /// Rows of the roles that somebody holds.
     role_ids: BTreeMap<Name, RoleRow>,
     subjects: BTreeMap<SubjectId, SubjectRow>,
+    /// The binding that first gave a subject a role for a time.
+    held: HashMap<(SubjectId, ContentId, Window), Name>,
     /// For messages: the policy itself knows ids only.
     names: HashMap<SubjectId, String>,
     /// The namespace each client key belongs to.

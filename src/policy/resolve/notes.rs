@@ -1,6 +1,6 @@
 //! What a person should look at, though it changes nobody's access.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::rows::key_row;
 use super::{KeyOutcome, Resolver};
@@ -9,7 +9,7 @@ use crate::policy::finding::{Finding, Kind, ObjectId, Reason, Severity};
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::role::BrokenRole;
 use crate::policy::subject::Subject;
-use crate::policy::table::{KeyRow, SubjectRow};
+use crate::policy::table::{KeyRow, RoleRow, SubjectRow};
 
 impl Resolver<'_> {
     pub(super) fn find(
@@ -95,12 +95,12 @@ impl Resolver<'_> {
         }
         // A person's or service's groups are only known at the gateway: while any group has a
         // key, nobody can be said to be without one.
+        let with_access = self.role_ids.values().filter(|role| role.access.is_some());
+        let with_access: BTreeSet<ContentId> = with_access.map(RoleRow::id).collect();
         let open = |row: &SubjectRow| {
-            row.grants.iter().any(|grant| {
-                self.role_ids
-                    .values()
-                    .any(|role| role.id() == grant.role && role.access.is_some())
-            })
+            row.grants
+                .iter()
+                .any(|grant| with_access.contains(&grant.role))
         };
         let without: Vec<_> = self
             .subjects

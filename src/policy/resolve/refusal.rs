@@ -35,16 +35,35 @@ pub struct SubjectProblem {
     pub message: String,
 }
 
+/// The stable names of all these reasons: conditions and findings repeat them.
+pub mod reason {
+    /// A reference to another namespace is not permitted there, or leads nowhere: which of the two
+    /// is not told.
+    pub const REF_NOT_PERMITTED: &str = "RefNotPermitted";
+    /// The Workspace has no role of that name.
+    pub const ROLE_NOT_FOUND: &str = "RoleNotFound";
+    /// The Workspace does not let this namespace bind that role.
+    pub const ROLE_NOT_PERMITTED: &str = "RoleNotPermitted";
+    /// The Workspace has no issuer of that name that vouches for such subjects.
+    pub const ISSUER_NOT_FOUND: &str = "IssuerNotFound";
+    /// This namespace may not name that subject.
+    pub const SUBJECT_NOT_PERMITTED: &str = "SubjectNotPermitted";
+    /// Another namespace already uses the same client key.
+    pub const CLIENT_KEY_IN_USE: &str = "ClientKeyInUse";
+    /// Not looked at yet, or not yet time.
+    pub const PENDING: &str = "Pending";
+}
+
 // === impl Refusal ===
 
 impl Refusal {
     /// Its stable name.
     pub const fn reason(&self) -> &'static str {
         match self {
-            Self::RefNotPermitted(_) => "RefNotPermitted",
-            Self::RoleNotFound(..) => "RoleNotFound",
-            Self::RoleNotPermitted(_) | Self::ConsoleRoleNotPermitted => "RoleNotPermitted",
-            Self::SubjectNotPermitted(_) => "SubjectNotPermitted",
+            Self::RefNotPermitted(_) => reason::REF_NOT_PERMITTED,
+            Self::RoleNotFound(..) => reason::ROLE_NOT_FOUND,
+            Self::RoleNotPermitted(_) | Self::ConsoleRoleNotPermitted => reason::ROLE_NOT_PERMITTED,
+            Self::SubjectNotPermitted(_) => reason::SUBJECT_NOT_PERMITTED,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{ClientKeys, Facts, Resolver, SubjectProblem};
+use super::{ClientKeys, Facts, Resolver, SubjectProblem, reason};
 use crate::policy::digest::Digest;
 use crate::policy::name::Name;
 use crate::policy::subject::{Subject, SubjectId, SubjectRef};
@@ -22,9 +22,9 @@ impl Resolver<'_> {
         for subject in named {
             match self.subject(namespace, subject, anyone) {
                 Ok(known) => subjects.extend(known),
-                Err((reason, message)) => problems.push(SubjectProblem {
+                Err((name, message)) => problems.push(SubjectProblem {
                     subject: subject.to_string(),
-                    reason,
+                    reason: name,
                     message,
                 }),
             }
@@ -41,7 +41,7 @@ impl Resolver<'_> {
         let not_permitted = || {
             let fix = "name a ServiceAccount or client key of this namespace, or ask the Workspace's owner for subjects: Any";
             Err((
-                "SubjectNotPermitted",
+                reason::SUBJECT_NOT_PERMITTED,
                 format!("this namespace may not name it here; {fix}"),
             ))
         };
@@ -51,10 +51,13 @@ impl Resolver<'_> {
                     .iter()
                     .map(|digest| self.client_key(namespace, *digest))
                     .collect(),
-                Some(ClientKeys::Unusable(reason, why)) => {
-                    Err((*reason, format!("Secret {secret} {why}")))
+                Some(ClientKeys::Unusable(name, why)) => {
+                    Err((*name, format!("Secret {secret} {why}")))
                 }
-                None => Err(("Pending", format!("Secret {secret} has not been read yet"))),
+                None => Err((
+                    reason::PENDING,
+                    format!("Secret {secret} has not been read yet"),
+                )),
             },
             SubjectRef::Known(Subject::ClientKey(digest)) => self
                 .client_key(namespace, *digest)
@@ -71,7 +74,7 @@ impl Resolver<'_> {
                 } else {
                     let fix = "add one to spec.authentication.issuers of the Workspace";
                     Err((
-                        "IssuerNotFound",
+                        reason::ISSUER_NOT_FOUND,
                         format!("the Workspace has no issuer of type Kubernetes; {fix}"),
                     ))
                 }
@@ -95,14 +98,14 @@ impl Resolver<'_> {
                         }),
                         Subject::Group { .. },
                     ) => Err((
-                        "IssuerNotFound",
+                        reason::ISSUER_NOT_FOUND,
                         format!(
                             "issuer '{issuer}' has no groupsClaim, so it vouches for no groups; set one in the Workspace"
                         ),
                     )),
                     (Some(IssuerKind::Oidc { .. }), _) => Ok(vec![subject.clone()]),
                     (Some(IssuerKind::Kubernetes) | None, _) => Err((
-                        "IssuerNotFound",
+                        reason::ISSUER_NOT_FOUND,
                         format!(
                             "the Workspace has no OIDC issuer '{issuer}'; add it to spec.authentication.issuers"
                         ),
@@ -119,7 +122,7 @@ impl Resolver<'_> {
     ) -> Result<Subject, (&'static str, String)> {
         match self.client_key_owners.get(&digest) {
             Some(owner) if **owner != *namespace => Err((
-                "ClientKeyInUse",
+                reason::CLIENT_KEY_IN_USE,
                 "another namespace uses the same client key; make a new one".to_owned(),
             )),
             _ => Ok(Subject::ClientKey(digest)),

@@ -1,0 +1,107 @@
+//! Who else claims the same target or the same key, looked up once for all keys of a workspace:
+//! however many there are, settling them stays linear.
+//! Must not decide what the loser gets.
+
+use std::collections::HashMap;
+
+use super::Settling;
+use crate::facts::{KeyRefFacts, OutputId, Ownership, Rival, Snapshot, ValueLookup};
+use crate::policy::digest::Digest;
+use crate::policy::key::ApiKey;
+use crate::policy::name::Name;
+
+/// Claims of a workspace's keys and their rivals.
+pub(super) struct Contenders<'a> {
+    /// Who has the best right to each target.
+    targets: HashMap<OutputId, &'a KeyRefFacts>,
+    /// For each key of this workspace: who has it first, and first for another service.
+    services: HashMap<Digest, (Service<'a>, Option<Service<'a>>)>,
+    /// ApiKeyRefs of other workspaces by key.
+    rivals: HashMap<Digest, Vec<&'a Rival>>,
+}
+
+type Service<'a> = (&'a KeyRefFacts, &'a Name);
+
+impl<'a> Contenders<'a> {
+    /// Looks at every key once.
+    pub(super) fn of(snapshot: &'a Snapshot) -> Self {
+        let mut contenders = Self {
+            targets: HashMap::new(),
+            services: HashMap::new(),
+            rivals: HashMap::new(),
+        };
+        for facts in &snapshot.keys {
+            let Ok(key) = &facts.object.spec else {
+                continue;
+            };
+            contenders.claim_target(snapshot, facts, key);
+            let settling = Settling::new(snapshot, facts, key);
+            if let ValueLookup::Known(value) = settling.lookup(&key.source) {
+                contenders.claim_key(value.digest, (facts, &key.service));
+            }
+        }
+        for rival in &snapshot.rivals {
+            if let Ok(key) = &rival.facts.object.spec {
+                contenders.claim_target(snapshot, &rival.facts, key);
+            }
+            if let Some(digest) = rival.digest {
+                contenders.rivals.entry(digest).or_default().push(rival);
+            }
+        }
+        contenders
+    }
+
+    /// Who has the best right to a target: who writes it; else the oldest; else the first by name.
+    pub(super) fn target(&self, id: &OutputId) -> Option<&'a KeyRefFacts> {
+        self.targets.get(id).copied()
+    }
+
+    /// Another ApiKeyRef of this workspace that has this key for another service.
+    pub(super) fn other_service(&self, digest: Digest, service: &Name) -> Option<&'a KeyRefFacts> {
+        let (first, second) = self.services.get(&digest)?;
+        let mut known = std::iter::once(first).chain(second);
+        known
+            .find(|(_, other)| *other != service)
+            .map(|(facts, _)| *facts)
+    }
+
+    /// ApiKeyRefs of other workspaces that have this key.
+    pub(super) fn rivals(&self, digest: Digest) -> impl Iterator<Item = &'a Rival> {
+        self.rivals.get(&digest).into_iter().flatten().copied()
+    }
+
+    fn claim_target(&mut self, snapshot: &Snapshot, facts: &'a KeyRefFacts, key: &ApiKey) {
+        let Some(target) = &key.target else {
+            return;
+        };
+        let id = OutputId::secret(facts.object.name.namespace.clone(), target.secret.clone());
+        let owner = snapshot
+            .outputs
+            .get(&id)
+            .and_then(|output| match &output.owner {
+                Ownership::Controlled { name, .. } | Ownership::Retained(name) => {
+                    Some(name.clone())
+                }
+                Ownership::Foreign => None,
+            });
+        let rank = |facts: &KeyRefFacts| {
+            let name = &facts.object.name.name;
+            (
+                Some(name) != owner.as_ref(),
+                facts.object.created,
+                name.clone(),
+            )
+        };
+        let best = self.targets.entry(id).or_insert(facts);
+        if rank(facts) < rank(best) {
+            *best = facts;
+        }
+    }
+
+    fn claim_key(&mut self, digest: Digest, service: Service<'a>) {
+        let (first, second) = self.services.entry(digest).or_insert((service, None));
+        if second.is_none() && first.1 != service.1 {
+            *second = Some(service);
+        }
+    }
+}
