@@ -185,7 +185,12 @@ impl<'a> Settling<'a> {
     /// revoked by now.
     pub(super) fn last_good(&self, source: &SecretKey, trouble: &Trouble) -> Value {
         let Some(memory) = self.memory() else {
-            return Value::Keep;
+            // Which version is there cannot be told any more; if some are revoked, it may be one.
+            return if self.key.revoked_fingerprints.is_empty() {
+                Value::Keep
+            } else {
+                Value::Empty(trouble.clone())
+            };
         };
         let moved = memory.source != *source
             && self

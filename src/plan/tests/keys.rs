@@ -367,3 +367,22 @@ fn a_target_to_be_retained_belongs_to_nobody_who_could_take_it_along() {
         "what was lent is never left behind"
     );
 }
+
+#[test]
+fn a_version_that_cannot_be_told_from_a_revoked_one_does_not_stay() {
+    let forgetful = |spec: Value| {
+        let mut stage = mapped();
+        stage.apply(&key("claude/search", spec));
+        stage.remove(Change::SecretGone(NamespacedName::new("claude", "source")));
+        let name = NamespacedName::new("claude", "production");
+        let mut snapshot = stage.world.snapshot(&name, stage.now).unwrap();
+        for output in snapshot.outputs.values_mut() {
+            std::sync::Arc::make_mut(output).memory = None;
+        }
+        let plan = crate::plan::plan(&snapshot);
+        content_of(&plan, "target").cloned()
+    };
+    let revoked = json!({"revokedFingerprints": ["1a2b3c4d5e6f7081"]});
+    assert_eq!(forgetful(revoked), Some(Content::Emptied));
+    assert_eq!(forgetful(json!({})), Some(Content::Kept));
+}
