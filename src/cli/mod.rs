@@ -9,7 +9,6 @@ mod failure;
 mod folder;
 mod init;
 mod manifests;
-mod nearest;
 mod operator;
 mod render;
 mod schema;

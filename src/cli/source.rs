@@ -14,12 +14,12 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use super::failure::Failure;
 use super::manifests::Origin;
-use super::nearest::suggestion;
 use crate::facts::{SecretLookup, Snapshot};
 use crate::material::KeyMaterial;
 use crate::plan::world::World;
 use crate::policy::finding::ObjectId;
 use crate::policy::name::{Name, NamespacedName};
+use crate::policy::nearest::suggestion;
 use crate::policy::subject::SubjectRef;
 
 /// What every command that reads facts takes.

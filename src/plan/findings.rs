@@ -9,7 +9,7 @@ use super::keys::Settled;
 use crate::api::conditions::reason;
 use crate::api::metadata::ENVIRONMENT;
 use crate::facts::Snapshot;
-use crate::policy::finding::{Finding, Kind, ObjectId, Reason, Severity};
+use crate::policy::finding::{Finding, Kind, ObjectId, Reason};
 use crate::policy::model::{ModelPattern, ModelSet};
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::rotation::Origin;
@@ -23,8 +23,8 @@ pub fn of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Vec<Finding>
     let mut findings = Vec::new();
     for (facts, settled) in snapshot.keys.iter().zip(settled) {
         let object = ObjectId::new(Kind::ApiKeyRef, &facts.object.name);
-        let mut find = |severity, reason, field: &str, message: String| {
-            findings.push(Finding::new(severity, reason, &object, field, message));
+        let mut find = |reason, field: &str, message: String| {
+            findings.push(Finding::new(reason, &object, field, message));
         };
         let Some(settled) = settled else {
             continue;
@@ -34,24 +34,14 @@ pub fn of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Vec<Finding>
             .as_ref()
             .filter(|shared| shared.reason == reason::SHARED_KEY)
         {
-            find(
-                Severity::Warning,
-                Reason::SharedKey,
-                "spec.source",
-                shared.message.clone(),
-            );
+            find(Reason::SharedKey, "spec.source", shared.message.clone());
         }
         let Some(dates) = &settled.dates else {
             continue;
         };
         if dates.given_in_future {
             let message = "The date of issue lies in the future and is ignored. Give the date the key was made.";
-            find(
-                Severity::Warning,
-                Reason::FutureIssueDate,
-                "spec.issuedAt",
-                message.into(),
-            );
+            find(Reason::FutureIssueDate, "spec.issuedAt", message.into());
         }
         let guessed = dates
             .issued
@@ -59,12 +49,7 @@ pub fn of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Vec<Finding>
         if guessed && !dates.given_in_future {
             let message = "When the key was made is not known; its Secret's creation stands in for it. Set \
                            spec.issuedAt, or annotate the source with anthropic-rbac.io/issued-at.";
-            find(
-                Severity::Info,
-                Reason::KeyWithoutIssueDate,
-                "spec.issuedAt",
-                message.into(),
-            );
+            find(Reason::KeyWithoutIssueDate, "spec.issuedAt", message.into());
         }
         let (rotation, looser) = dates.rotation;
         if looser {
@@ -73,12 +58,7 @@ pub fn of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Vec<Finding>
                  {} days with a warning of {} hold. Ask for less, or nothing.",
                 rotation.period_days, rotation.warn_days
             );
-            find(
-                Severity::Warning,
-                Reason::LooserRotation,
-                "spec.rotation",
-                message,
-            );
+            find(Reason::LooserRotation, "spec.rotation", message);
         }
         if rotation.warn_days >= rotation.period_days {
             let message = format!(
@@ -86,12 +66,7 @@ pub fn of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Vec<Finding>
                  soon. Shorten warnDays.",
                 rotation.warn_days, rotation.period_days
             );
-            find(
-                Severity::Warning,
-                Reason::WarnBeyondPeriod,
-                "spec.rotation.warnDays",
-                message,
-            );
+            find(Reason::WarnBeyondPeriod, "spec.rotation.warnDays", message);
         }
     }
     findings
@@ -101,8 +76,8 @@ pub fn of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Vec<Finding>
 pub fn of_workspace(snapshot: &Snapshot, workspace: &Workspace) -> Vec<Finding> {
     let object = ObjectId::new(Kind::Workspace, &snapshot.name);
     let mut findings = Vec::new();
-    let mut find = |severity, reason, field: &str, message: String| {
-        findings.push(Finding::new(severity, reason, &object, field, message));
+    let mut find = |reason, field: &str, message: String| {
+        findings.push(Finding::new(reason, &object, field, message));
     };
     if let Some(tier) = workspace.tier
         && let Some(successor) = tier.successor()
@@ -111,12 +86,7 @@ pub fn of_workspace(snapshot: &Snapshot, workspace: &Workspace) -> Vec<Finding> 
             "Anthropic replaced its tiers 1 to 4 on 2026-06-26; the figure of {tier:?} is used as it was. Name \
              the tier you have now, {successor} perhaps, or write requestsPerMinute."
         );
-        find(
-            Severity::Info,
-            Reason::LegacyTier,
-            "spec.rateLimits.tier",
-            message,
-        );
+        find(Reason::LegacyTier, "spec.rateLimits.tier", message);
     }
     let label = snapshot.namespaces.get(&snapshot.name.namespace);
     let label = label.and_then(|labels| labels.get(ENVIRONMENT));
@@ -126,12 +96,7 @@ pub fn of_workspace(snapshot: &Snapshot, workspace: &Workspace) -> Vec<Finding> 
         let message = format!(
             "The Workspace is for {own}, its namespace is labelled {label}. Correct the one that is wrong."
         );
-        find(
-            Severity::Warning,
-            Reason::EnvironmentMismatch,
-            "spec.environment",
-            message,
-        );
+        find(Reason::EnvironmentMismatch, "spec.environment", message);
     }
     if let Some(models) = &workspace.models {
         models_of(snapshot, "spec.models", models, &mut find);
@@ -163,16 +128,14 @@ fn models_of(
     snapshot: &Snapshot,
     field: &str,
     models: &ModelSet,
-    find: &mut impl FnMut(Severity, Reason, &str, String),
+    find: &mut impl FnMut(Reason, &str, String),
 ) {
     for pattern in models.iter() {
         match pattern {
-            ModelPattern::Exact(id) => model(snapshot, field, id, find),
-            ModelPattern::Prefix(prefix) if snapshot.catalogue.has_prefix(prefix) => {}
+            ModelPattern::Exact(id) => model(snapshot, field, pattern, id, find),
+            ModelPattern::Prefix(_) if snapshot.catalogue.matching(pattern).next().is_some() => {}
             ModelPattern::Prefix(_) => {
-                let message =
-                    format!("No known model matches '{pattern}'. It is kept; check its spelling.");
-                find(Severity::Warning, Reason::UnknownModel, field, message);
+                find(Reason::UnknownModel, field, unknown(snapshot, pattern));
             }
         }
     }
@@ -181,12 +144,12 @@ fn models_of(
 fn model(
     snapshot: &Snapshot,
     field: &str,
+    pattern: &ModelPattern,
     id: &Name,
-    find: &mut impl FnMut(Severity, Reason, &str, String),
+    find: &mut impl FnMut(Reason, &str, String),
 ) {
     let Some(known) = snapshot.catalogue.get(id) else {
-        let message = format!("Model '{id}' is not known. It is kept; check its spelling.");
-        return find(Severity::Warning, Reason::UnknownModel, field, message);
+        return find(Reason::UnknownModel, field, unknown(snapshot, pattern));
     };
     let Some(end) = known.retires_at else {
         return;
@@ -194,11 +157,19 @@ fn model(
     if end <= snapshot.now {
         let message =
             format!("Anthropic stopped serving '{id}' at {end}. Name a model that it serves.");
-        find(Severity::Warning, Reason::RetiredModel, field, message);
+        find(Reason::RetiredModel, field, message);
     } else if notice(end) <= snapshot.now {
         let message = format!("Anthropic stops serving '{id}' at {end}. Plan its successor.");
-        find(Severity::Warning, Reason::RetiringModel, field, message);
+        find(Reason::RetiringModel, field, message);
     }
+}
+
+fn unknown(snapshot: &Snapshot, pattern: &ModelPattern) -> String {
+    let fix = match snapshot.catalogue.nearest(pattern, snapshot.now) {
+        Some(meant) => format!("did you mean '{meant}'?"),
+        None => "check its spelling.".to_owned(),
+    };
+    format!("No known model is '{pattern}'. It is kept as written; {fix}")
 }
 
 fn notice(end: Timestamp) -> Timestamp {

@@ -49,78 +49,137 @@ pub enum Kind {
 }
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+    ($($(#[$doc:meta])* $name:ident: $severity:ident, $cause:literal, $fix:literal;)*) => {
         /// The stable names of findings.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum Reason { $($(#[$doc])* $name),* }
 
         impl Reason {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
             /// The name as users see it.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name)),* }
+            }
+
+            /// How bad it is, wherever it is found.
+            pub const fn severity(self) -> Severity {
+                match self { $(Self::$name => Severity::$severity),* }
+            }
+
+            /// What it means, in a sentence.
+            pub const fn cause(self) -> &'static str {
+                match self { $(Self::$name => $cause),* }
+            }
+
+            /// What to do about it, in a sentence.
+            pub const fn fix(self) -> &'static str {
+                match self { $(Self::$name => $fix),* }
             }
         }
     };
 }
 
 reasons! {
-    /// A model id that the catalogue does not have.
-    UnknownModel,
+    /// A model id or prefix that the catalogue does not have.
+    UnknownModel: Warning,
+        "No known model has this id, or starts with this prefix; the entry is kept as written, because Anthropic adds models.",
+        "Check the spelling, or leave it if the model is newer than the catalogue.";
     /// A model that Anthropic no longer serves.
-    RetiredModel,
+    RetiredModel: Warning,
+        "Anthropic no longer serves this model, so requests for it fail though the policy allows them.",
+        "Name a model that it serves, and move the callers to it.";
     /// A model that Anthropic stops serving within 60 days.
-    RetiringModel,
-    /// A role's ceiling is above what the model can give.
-    MaxTokensAboveModel,
+    RetiringModel: Warning,
+        "Anthropic has announced that it stops serving this model within 60 days.",
+        "Allow its successor now, and move the callers before that day.";
+    /// A role's ceiling is above what a model it opens can give.
+    MaxTokensAboveModel: Warning,
+        "A role's maxTokens is more than a model it opens can put out, so that model refuses requests the role lets through.",
+        "Lower the role's maxTokens, or give that model a role of its own.";
     /// A usage tier that Anthropic no longer has.
-    LegacyTier,
+    LegacyTier: Info,
+        "Anthropic replaced its tiers 1 to 4 on 2026-06-26; the old tier's figure is used as it was.",
+        "Name the tier you have now (Start, Build or Scale), or write requestsPerMinute.";
     /// The subjects' rates add up to more than the workspace's.
-    Oversubscribed,
+    Oversubscribed: Warning,
+        "The subjects' requests per minute add up to more than the Workspace's, so that some meet 429 below their own limit.",
+        "Lower a role's rate, or raise the Workspace's.";
     /// A key that no subject uses.
-    UnusedKey,
+    UnusedKey: Info,
+        "No request is sent with this key and no Secret is made of it.",
+        "Name who uses it in usedBy, give it a target, or delete it and disable the key at Anthropic.";
     /// A subject with access and no key to send its requests with.
-    SubjectWithoutKey,
+    SubjectWithoutKey: Warning,
+        "Subjects have API access, but no ApiKeyRef serves them and there is no default, so they are denied.",
+        "Name them in an ApiKeyRef's usedBy, or set spec.keys.defaultApiKeyRef of the Workspace.";
     /// Two keys name one subject.
-    AmbiguousKey,
+    AmbiguousKey: Warning,
+        "Two ApiKeyRefs name the same subject; the one that was there first keeps it.",
+        "Remove the subject from one of the two.";
     /// Two services share one key.
-    SharedKey,
+    SharedKey: Warning,
+        "Two services use the same key, so that neither can be revoked or billed alone.",
+        "Make one key for each service.";
     /// A subject has the same role from two bindings.
-    DuplicateGrant,
+    DuplicateGrant: Info,
+        "A subject has the same role for the same time from two bindings, so that removing one changes nothing.",
+        "Remove the subject from one of the two.";
     /// A role that opens nothing.
-    EmptyRole,
+    EmptyRole: Error,
+        "A role has API access but opens no model here, because it lacks limits or the Workspace's models leave none of its own.",
+        "Set what is missing, widen spec.models, or give the role apiAccess: None.";
     /// A binding whose time is over.
-    ExpiredGrant,
+    ExpiredGrant: Info,
+        "The binding's time is over and it grants nothing.",
+        "Delete it, or set a later expiresAt.";
     /// The Workspace and its namespace name different environments.
-    EnvironmentMismatch,
+    EnvironmentMismatch: Warning,
+        "The Workspace is for another environment than the label of its namespace says.",
+        "Correct the one that is wrong.";
     /// An admin binding without an end.
-    NeverExpiringAdmin,
+    NeverExpiringAdmin: Info,
+        "The binding grants the role admin for ever.",
+        "Set expiresAt, and renew it while it is needed.";
     /// A key whose date of issue is only guessed.
-    KeyWithoutIssueDate,
+    KeyWithoutIssueDate: Info,
+        "When the key was made is not known, so its rotation is counted from a guess.",
+        "Set spec.issuedAt, or annotate the source Secret with anthropic-rbac.io/issued-at.";
     /// A date of issue that lies in the future.
-    FutureIssueDate,
+    FutureIssueDate: Warning,
+        "The key's date of issue lies in the future and is ignored.",
+        "Give the date the key was made.";
     /// One audience in two Workspaces.
-    SharedAudience,
+    SharedAudience: Warning,
+        "Another Workspace takes tokens of the same audience, so that either gateway could replay at the other the tokens it is sent.",
+        "Give each Workspace an audience of its own.";
     /// A Console role that is not known.
-    UnknownConsoleRole,
+    UnknownConsoleRole: Warning,
+        "The Console role is not known; it is kept as written, because Anthropic adds roles.",
+        "Check the spelling, or leave it if the role is new.";
     /// An ApiKeyRef asks for a slower rotation than its Workspace.
-    LooserRotation,
+    LooserRotation: Warning,
+        "The ApiKeyRef asks for a slower rotation than its Workspace, which only the Workspace can allow; the Workspace's holds.",
+        "Ask for less, or leave rotation out.";
     /// A warning time that is no shorter than the period.
-    WarnBeyondPeriod,
+    WarnBeyondPeriod: Warning,
+        "The warning time is no shorter than the period, so the key is always due soon.",
+        "Shorten warnDays, or lengthen periodDays.";
 }
 
 // === impl Finding ===
 
 impl Finding {
-    /// Puts one together.
+    /// Puts one together; how bad it is follows from the reason.
     pub fn new(
-        severity: Severity,
         reason: Reason,
         object: &ObjectId,
         field: impl Into<String>,
         message: impl Into<String>,
     ) -> Self {
         Self {
-            severity,
+            severity: reason.severity(),
             reason,
             object: object.clone(),
             field: field.into(),
@@ -198,4 +257,19 @@ pub fn listed(names: impl IntoIterator<Item = Name>) -> String {
         .map(|name| &**name)
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_one_sentence_of_cause_and_one_of_fix() {
+        for reason in Reason::ALL {
+            for sentence in [reason.cause(), reason.fix()] {
+                let ends = sentence.matches(". ").count();
+                assert!(ends == 0 && sentence.ends_with('.'), "{}", reason.name());
+            }
+        }
+    }
 }

@@ -17,6 +17,7 @@ pub mod key;
 pub mod limits;
 pub mod model;
 pub mod name;
+pub mod nearest;
 pub mod resolve;
 pub mod role;
 pub mod rotation;

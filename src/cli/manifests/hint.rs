@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::fault::Fault;
 use super::path::{FieldPath, Step};
-use crate::cli::nearest::{nearest, suggestion};
+use crate::policy::nearest::{nearest, suggestion};
 
 /// Turns what was said about a field into a fault that also says what may help.
 pub fn with_hint(schema: &Value, object: &Value, field: &str, message: &str) -> Fault {

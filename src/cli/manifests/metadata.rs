@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::fault::Fault;
 use super::path::FieldPath;
-use crate::cli::nearest::suggestion;
+use crate::policy::nearest::suggestion;
 
 /// What there can be in it. What only a cluster sets is not offered when a name is wrong.
 const WRITTEN: [&str; 6] = [

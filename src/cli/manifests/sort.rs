@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::fault::Fault;
 use super::path::FieldPath;
 use crate::api::metadata::{API_VERSION, GROUP, VERSION};
-use crate::cli::nearest::{nearest, suggestion};
 use crate::policy::finding::Kind;
+use crate::policy::nearest::{nearest, suggestion};
 
 /// What a document is to us.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -3,10 +3,10 @@
 use super::rows::role_row;
 use super::{GrantFacts, GrantOutcome, Refusal, Resolver};
 use crate::policy::finding::Finding;
-use crate::policy::finding::{Kind, ObjectId, Reason, Severity, listed};
+use crate::policy::finding::{Kind, ObjectId, Reason, listed};
 use crate::policy::grant::{CONSOLE_ROLES, Phase, RoleRef};
 use crate::policy::name::Name;
-use crate::policy::subject::Subject;
+use crate::policy::subject::{Subject, SubjectRef};
 use crate::policy::table::GrantRow;
 use crate::policy::workspace::Ceiling;
 
@@ -22,7 +22,6 @@ impl<'a> Resolver<'a> {
         };
         if phase == Some(Phase::Expired) {
             self.find(
-                Severity::Info,
                 Reason::ExpiredGrant,
                 (Kind::RoleBinding, binding.name),
                 "spec.expiresAt",
@@ -53,7 +52,6 @@ impl<'a> Resolver<'a> {
             self.subjects_of(&binding.name.namespace, &grant.subjects, anyone);
         if **role == *"admin" && grant.window.expires_at.is_none() {
             self.find(
-                Severity::Info,
                 Reason::NeverExpiringAdmin,
                 (Kind::RoleBinding, binding.name),
                 "spec.expiresAt",
@@ -71,16 +69,22 @@ impl<'a> Resolver<'a> {
                 not_before: grant.window.not_before,
                 expires_at: grant.window.expires_at,
             };
-            for subject in &subjects {
-                self.give(binding, subject, row.clone());
+            for (subject, named) in &subjects {
+                self.give(binding, subject, named, row.clone());
             }
         }
         outcome(None, problems, subjects.len())
     }
 
-    pub(super) fn give(&mut self, binding: &GrantFacts<'_>, subject: &Subject, row: GrantRow) {
+    fn give(
+        &mut self,
+        binding: &GrantFacts<'_>,
+        subject: &Subject,
+        named: &SubjectRef,
+        row: GrantRow,
+    ) {
         let id = subject.id();
-        self.names.entry(id).or_insert_with(|| subject.to_string());
+        self.names.entry(id).or_insert_with(|| named.clone());
         let held = (id, row.role, row.window());
         let first = self.held.entry(held).or_insert_with(|| row.binding.clone());
         if *first != row.binding {
@@ -88,7 +92,6 @@ impl<'a> Resolver<'a> {
                 "{subject} already has this role from {first}. Remove it from one of the two."
             );
             self.findings.push(Finding::new(
-                Severity::Info,
                 Reason::DuplicateGrant,
                 &ObjectId::new(Kind::RoleBinding, binding.name),
                 "spec.subjects",
@@ -101,7 +104,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    pub(super) fn console_grant(
+    fn console_grant(
         &mut self,
         binding: &GrantFacts<'_>,
         role: &Name,
@@ -123,7 +126,6 @@ impl<'a> Resolver<'a> {
                 "Console role '{role}' is not known; it is kept as written. Known ones are: {known}."
             );
             self.find(
-                Severity::Warning,
                 Reason::UnknownConsoleRole,
                 (Kind::RoleBinding, binding.name),
                 "spec.roleRef.name",

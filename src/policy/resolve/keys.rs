@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::rows::key_row;
 use super::{KeyFacts, KeyOutcome, Refusal, Resolver};
 use crate::policy::digest::ContentId;
-use crate::policy::finding::{Kind, Reason, Severity};
+use crate::policy::finding::{Kind, Reason};
 use crate::policy::name::NamespacedName;
 use crate::policy::subject::{Subject, SubjectId, SubjectRef};
 use crate::policy::table::KeyRow;
@@ -39,13 +39,13 @@ impl Resolver<'_> {
                     rows.insert(id, row);
                     let (subjects, problems) =
                         self.subjects_of(&facts.name.namespace, &facts.key.used_by, true);
-                    for subject in &subjects {
+                    for (subject, named) in &subjects {
                         match incumbents.entry(subject.id()) {
                             std::collections::btree_map::Entry::Vacant(free) => {
                                 free.insert(facts.name);
                                 self.names
                                     .entry(subject.id())
-                                    .or_insert_with(|| subject.to_string());
+                                    .or_insert_with(|| (*named).clone());
                                 self.subjects.entry(subject.id()).or_default().key = Some(id);
                             }
                             std::collections::btree_map::Entry::Occupied(taken) => {
@@ -78,7 +78,6 @@ impl Resolver<'_> {
                  key names are denied. Create it, or name another one."
             );
             self.find(
-                Severity::Warning,
                 Reason::SubjectWithoutKey,
                 (Kind::Workspace, self.facts.name),
                 "spec.keys.defaultApiKeyRef",

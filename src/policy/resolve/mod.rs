@@ -23,7 +23,7 @@ use super::key::ApiKey;
 use super::name::{Name, NamespacedName};
 use super::role::{Role, effective_roles};
 use super::selector::Labels;
-use super::subject::SubjectId;
+use super::subject::{SubjectId, SubjectRef};
 use super::table::{Policy, RoleRow, SubjectRow};
 use super::workspace::{Ceiling, Workspace};
 use rows::workspace_row;
@@ -96,6 +96,9 @@ pub struct Resolution {
     pub grants: Vec<GrantOutcome>,
     /// What became of each key, in the order given.
     pub keys: Vec<KeyOutcome>,
+    /// Who the policy's ids stand for, as the resources name them: every subject with a grant or
+    /// a key, and every blocked one. The policy itself knows ids only.
+    pub names: HashMap<SubjectId, SubjectRef>,
     /// What a person should look at.
     pub findings: Vec<Finding>,
     /// The next instant at which a grant begins or ends.
@@ -174,6 +177,7 @@ pub fn resolve(facts: &Facts<'_>) -> Resolution {
         policy,
         roles: resolver.roles,
         console: resolver.console,
+        names: resolver.names,
         grants,
         keys,
         findings,
@@ -189,8 +193,7 @@ struct Resolver<'a> {
     subjects: BTreeMap<SubjectId, SubjectRow>,
     /// The binding that first gave a subject a role for a time.
     held: HashMap<(SubjectId, ContentId, Window), Name>,
-    /// For messages: the policy itself knows ids only.
-    names: HashMap<SubjectId, String>,
+    names: HashMap<SubjectId, SubjectRef>,
     /// The namespace each client key belongs to.
     client_key_owners: HashMap<Digest, Name>,
     console: BTreeMap<Name, BTreeSet<Name>>,

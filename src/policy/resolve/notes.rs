@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rows::key_row;
 use super::{KeyOutcome, Resolver};
 use crate::policy::digest::ContentId;
-use crate::policy::finding::{Finding, Kind, ObjectId, Reason, Severity};
+use crate::policy::finding::{Finding, Kind, ObjectId, Reason};
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::role::BrokenRole;
 use crate::policy::subject::Subject;
@@ -14,7 +14,6 @@ use crate::policy::table::{KeyRow, RoleRow, SubjectRow};
 impl Resolver<'_> {
     pub(super) fn find(
         &mut self,
-        severity: Severity,
         reason: Reason,
         (kind, name): (Kind, &NamespacedName),
         field: &str,
@@ -22,7 +21,7 @@ impl Resolver<'_> {
     ) {
         let object = ObjectId::new(kind, name);
         self.findings
-            .push(Finding::new(severity, reason, &object, field, message));
+            .push(Finding::new(reason, &object, field, message));
     }
 
     pub(super) fn note_broken_roles(&mut self, broken: &[(Name, BrokenRole)]) {
@@ -31,13 +30,7 @@ impl Resolver<'_> {
                 "Role '{role}' {why}, so it opens nothing. Set what is missing, or apiAccess: None."
             );
             let workspace = (Kind::Workspace, self.facts.name);
-            self.find(
-                Severity::Error,
-                Reason::EmptyRole,
-                workspace,
-                "spec.roles",
-                &message,
-            );
+            self.find(Reason::EmptyRole, workspace, "spec.roles", &message);
         }
     }
 
@@ -56,7 +49,6 @@ impl Resolver<'_> {
             "{subject} is named by {whose} too, which keeps it. Remove it from one of the two."
         );
         self.find(
-            Severity::Warning,
             Reason::AmbiguousKey,
             (Kind::ApiKeyRef, newcomer),
             "spec.usedBy",
@@ -75,7 +67,6 @@ impl Resolver<'_> {
                 facts.key.target.is_none() && !serves && Some(key_row(facts).id()) != default_key;
             if idle {
                 self.find(
-                    Severity::Info,
                     Reason::UnusedKey,
                     (Kind::ApiKeyRef, facts.name),
                     "spec.usedBy",
@@ -106,7 +97,7 @@ impl Resolver<'_> {
             .subjects
             .iter()
             .filter(|(_, row)| row.key.is_none_or(|id| !keys.contains_key(&id)) && open(row))
-            .filter_map(|(id, _)| self.names.get(id).cloned())
+            .filter_map(|(id, _)| self.names.get(id).map(ToString::to_string))
             .collect();
         let Some(first) = without.iter().min() else {
             return;
@@ -118,7 +109,6 @@ impl Resolver<'_> {
         );
         let workspace = (Kind::Workspace, self.facts.name);
         self.find(
-            Severity::Warning,
             Reason::SubjectWithoutKey,
             workspace,
             "spec.keys.defaultApiKeyRef",
@@ -155,7 +145,6 @@ impl Resolver<'_> {
             );
             let workspace = (Kind::Workspace, self.facts.name);
             self.find(
-                Severity::Warning,
                 Reason::Oversubscribed,
                 workspace,
                 "spec.rateLimits",

@@ -11,17 +11,17 @@ use crate::policy::workspace::IssuerKind;
 
 impl Resolver<'_> {
     /// The subjects that may be named so from `namespace`, and what is wrong with the others.
-    pub(super) fn subjects_of(
+    pub(super) fn subjects_of<'n>(
         &self,
         namespace: &str,
-        named: &[SubjectRef],
+        named: &'n [SubjectRef],
         anyone: bool,
-    ) -> (Vec<Subject>, Vec<SubjectProblem>) {
+    ) -> (Vec<(Subject, &'n SubjectRef)>, Vec<SubjectProblem>) {
         let mut subjects = Vec::with_capacity(named.len());
         let mut problems = Vec::new();
         for subject in named {
             match self.subject(namespace, subject, anyone) {
-                Ok(known) => subjects.extend(known),
+                Ok(known) => subjects.extend(known.into_iter().map(|known| (known, subject))),
                 Err((name, message)) => problems.push(SubjectProblem {
                     subject: subject.to_string(),
                     reason: name,
@@ -130,25 +130,26 @@ impl Resolver<'_> {
     }
 
     /// A blocked client key is blocked by its digest wherever it is bound.
-    pub(super) fn blocked(&self) -> BTreeSet<SubjectId> {
-        let mut ids = BTreeSet::new();
-        for subject in &self.facts.workspace.blocked {
-            match subject {
-                SubjectRef::Known(subject) => {
-                    ids.insert(subject.id());
-                }
+    pub(super) fn blocked(&mut self) -> BTreeSet<SubjectId> {
+        let mut blocked = BTreeSet::new();
+        for named in &self.facts.workspace.blocked {
+            let mut block = |subject: &Subject| {
+                let id = subject.id();
+                self.names.entry(id).or_insert_with(|| named.clone());
+                blocked.insert(id);
+            };
+            match named {
+                SubjectRef::Known(subject) => block(subject),
                 SubjectRef::ClientKeySecret(secret) => {
                     if let Some(ClientKeys::Known(digests)) = self.facts.client_keys.get(secret) {
-                        ids.extend(
-                            digests
-                                .iter()
-                                .map(|digest| Subject::ClientKey(*digest).id()),
-                        );
+                        digests
+                            .iter()
+                            .for_each(|digest| block(&Subject::ClientKey(*digest)));
                     }
                 }
             }
         }
-        ids
+        blocked
     }
 }
 
