@@ -1,136 +1,264 @@
-//! Condition types and their reasons: the words that users alert on, so they do not change.
-//! Names only, a line each on the cause; when each applies is decided where statuses are planned.
+//! Condition types, their reasons and the reasons of Events: the words that users alert on, so
+//! they do not change. One table, so that no word exists without cause and fix; when each applies
+//! is decided where statuses are planned.
 
-/// Everything asked for is so: `ResolvedRefs` and `Programmed` hold.
-pub const READY: &str = "Ready";
-/// Workspace: the spec makes sense as a whole.
-pub const ACCEPTED: &str = "Accepted";
-/// RoleBinding, ApiKeyRef: everything the object refers to is there and may be used.
-pub const RESOLVED_REFS: &str = "ResolvedRefs";
-/// What follows from the object is written, and loaded as far as pods are looked at.
-pub const PROGRAMMED: &str = "Programmed";
-/// RoleBinding: the grant holds now.
-pub const ACTIVE: &str = "Active";
-/// ApiKeyRef: the key is to be replaced. Never changes `Ready` by itself.
-pub const ROTATION_DUE: &str = "RotationDue";
-/// ApiKeyRef: no other service and no other workspace uses the same key.
-pub const UNIQUE: &str = "Unique";
-/// ApiKeyRef: nothing uses the previous version any more, so it may be disabled at Anthropic.
-pub const PREVIOUS_KEY_RETIRABLE: &str = "PreviousKeyRetirable";
-/// Set only while it is true: this very object must be edited before anything can get better.
-pub const STALLED: &str = "Stalled";
+use crate::policy::explain::{Explanation, reasons};
 
-/// Every type above.
-pub const OURS: [&str; 9] = [
-    READY,
-    ACCEPTED,
-    RESOLVED_REFS,
-    PROGRAMMED,
-    ACTIVE,
-    ROTATION_DUE,
-    UNIQUE,
-    PREVIOUS_KEY_RETIRABLE,
-    STALLED,
-];
+macro_rules! types {
+    ($($name:ident = $value:literal, $place:literal, $cause:literal, $fix:literal;)*) => {
+        $(
+            #[doc = $cause]
+            pub const $name: &str = $value;
+        )*
+
+        /// Every type above.
+        pub const OURS: &[&str] = &[$($name),*];
+
+        /// What each of them means when it is not as wanted.
+        pub const TYPES: &[Explanation] = &[
+            $(Explanation { name: $name, place: $place, cause: $cause, fix: $fix }),*
+        ];
+    };
+}
+
+types! {
+    READY = "Ready", "condition of every kind",
+        "Everything asked for is so: ResolvedRefs and Programmed hold.",
+        "While it is False, its reason and message say what is missing; explain that reason.";
+    ACCEPTED = "Accepted", "condition of a Workspace",
+        "The spec makes sense as a whole.",
+        "While it is False, correct the field that its message names.";
+    RESOLVED_REFS = "ResolvedRefs", "condition of a RoleBinding or ApiKeyRef",
+        "Everything the object refers to is there and may be used.",
+        "While it is False, explain its reason.";
+    PROGRAMMED = "Programmed", "condition of every kind",
+        "What follows from the object is written, and loaded as far as pods are looked at.",
+        "While it is False, explain its reason.";
+    ACTIVE = "Active", "condition of a RoleBinding",
+        "The grant holds now.",
+        "While it is False nothing may be wrong: its reason says whether it is early, late, disabled or refused.";
+    ROTATION_DUE = "RotationDue", "condition of an ApiKeyRef",
+        "The key is to be replaced; it never changes Ready by itself.",
+        "Make a new key at Anthropic, put it into the source, and disable the old one.";
+    UNIQUE = "Unique", "condition of an ApiKeyRef",
+        "No other service and no other workspace uses the same key.",
+        "While it is False, make a key of its own for each service and workspace.";
+    PREVIOUS_KEY_RETIRABLE = "PreviousKeyRetirable", "condition of an ApiKeyRef",
+        "Nothing uses the previous version any more, so it may be disabled at Anthropic.",
+        "Disable the previous version at Anthropic, by the keyId in status.previous.";
+    STALLED = "Stalled", "condition of every kind",
+        "It is set only while this very object must be edited before anything can get better.",
+        "Correct the field that its message names.";
+}
 
 /// Why a condition is as it is.
 pub mod reason {
+    use super::reasons;
     use crate::policy::rotation::State;
 
     /// Those that resolving gives.
     pub use crate::policy::resolve::reason::*;
 
-    // Any condition.
+    reasons! {
+        UNKNOWN = "Unknown",
+            "RotationDue or Unique of an ApiKeyRef",
+            "It cannot be told: no version is in use, or no date of issue is known.",
+            "Put a key into the source, and set spec.issuedAt or annotate the source Secret with anthropic-rbac.io/issued-at.";
 
-    /// It cannot be told.
-    pub const UNKNOWN: &str = "Unknown";
+        READY = "Ready", "Ready of every kind",
+            "Everything asked for is so.", "Nothing is to be done.";
 
-    // Ready.
+        ACCEPTED = "Accepted", "Accepted of a Workspace",
+            "The spec makes sense as a whole.", "Nothing is to be done.";
+        INVALID_SPEC = "InvalidSpec", "Stalled of every kind",
+            "The spec contradicts itself, or was stored under an older schema that allowed more; it grants nothing.",
+            "Correct the field that the message names; 'anthropic-rbac render -f FILE' says what is wrong before it is applied.";
+        UNSUPPORTED_GATEWAY = "UnsupportedGateway", "Programmed of a Workspace",
+            "A gateway of this type cannot hold what the spec asks for.",
+            "Remove the gateway from spec.gateways, or use a release that renders it.";
 
-    /// Everything asked for is so.
-    pub const READY: &str = "Ready";
+        RESOLVED_REFS = "ResolvedRefs", "ResolvedRefs of a RoleBinding or ApiKeyRef",
+            "Everything the object refers to is there and may be used.",
+            "Nothing is to be done.";
+        WORKSPACE_NOT_FOUND = "WorkspaceNotFound", "ResolvedRefs of a RoleBinding or ApiKeyRef",
+            "There is no Workspace of that name in this namespace.",
+            "Create it, or correct spec.workspaceRef: a Workspace elsewhere needs its namespace.";
+        CLIENT_KEY_NOT_FOUND = "ClientKeyNotFound", "problems of a RoleBinding",
+            "No Secret of that name with the client-key label is in this namespace.",
+            "Create the Secret, and label it anthropic-rbac.io/client-key: \"true\" if its keys are for the gateway.";
+        INVALID_CLIENT_KEY = "InvalidClientKey", "problems of a RoleBinding",
+            "A client key is too short, too long, or of a shape reserved for other credentials; one such value refuses the whole Secret.",
+            "Put only values of 32 to 256 visible ASCII characters there that start with neither sk-ant- nor ey.";
+        SOURCE_NOT_FOUND = "SourceNotFound", "ResolvedRefs of an ApiKeyRef",
+            "The source Secret is missing from this namespace; the last good version stays in use.",
+            "Create the Secret, or correct spec.source.";
+        SOURCE_KEY_MISSING = "SourceKeyMissing", "ResolvedRefs of an ApiKeyRef",
+            "The source Secret lacks the data key; the last good version stays in use.",
+            "Add the data key, or correct spec.source.secretKeyRef.key.";
+        INVALID_KEY = "InvalidKey", "ResolvedRefs of an ApiKeyRef",
+            "The source's value is not one Anthropic API key on one line, or is of a kind that must not reach a workload; the last good version stays in use.",
+            "Put one API key of the form sk-ant-api… there: no Admin key, no scoped Enterprise key, no OAuth token.";
+        SECRET_ACCESS_DENIED = "SecretAccessDenied", "ResolvedRefs of an ApiKeyRef, problems of a RoleBinding",
+            "The operator may not touch Secrets in that namespace: by default it may nowhere.",
+            "Have an administrator run the kubectl command of the message, which binds the ClusterRole anthropic-rbac-secrets there.";
 
-    // Accepted.
+        PROGRAMMED = "Programmed", "Programmed of every kind",
+            "What follows from the object is written.", "Nothing is to be done.";
+        NOT_OURS = "NotOurs", "Programmed of every kind",
+            "An object of the output's name is there already and was not made by this operator, so it is left alone.",
+            "Delete or rename that object, or name another target.";
+        TARGET_CONFLICT = "TargetConflict", "Programmed of an ApiKeyRef",
+            "Another ApiKeyRef already writes that target, and keeps it.",
+            "Name another spec.target.secretName in one of the two.";
+        NOT_LOADED = "NotLoaded", "Programmed of a Workspace, PreviousKeyRetirable of an ApiKeyRef",
+            "Some gateway pods have not loaded the present files.",
+            "Wait a minute; then look at the pods that status.gateways lists.";
+        WORKSPACE_FULL = "WorkspaceFull", "Programmed of a Workspace or RoleBinding",
+            "The Workspace has more subjects than its outputs can hold; the namespace with the most of them loses first.",
+            "Bind groups in place of single subjects, or split the Workspace.";
+        WRITE_FAILED = "WriteFailed", "Programmed of every kind",
+            "The API server refused a write.",
+            "Do what its message says: most often a ClusterRole, a quota or an admission policy is in the way.";
+        REVOKED = "Revoked", "Programmed and Ready of an ApiKeyRef",
+            "The key, or this version of it, is revoked, as asked for, and taken out of gateway and target.",
+            "If it should work again, put a new version into the source, or take back state: Revoked.";
+        SUSPENDED = "Suspended", "ResolvedRefs and Programmed of an ApiKeyRef",
+            "The key is overdue, its rotation says onOverdue: Suspend, and it was taken away until it is replaced.",
+            "Make a new key at Anthropic, put it into the source, and set issuedAt.";
+        WORKSPACE_DISABLED = "WorkspaceDisabled", "Ready of a Workspace, Programmed of an ApiKeyRef",
+            "The Workspace is Disabled, so every request is denied and its keys are taken away.",
+            "Set spec.state of the Workspace to Enabled, or leave it out.";
 
-    /// The spec makes sense as a whole.
-    pub const ACCEPTED: &str = "Accepted";
-    /// The spec contradicts itself, or was stored under an older schema that allowed more.
-    pub const INVALID_SPEC: &str = "InvalidSpec";
-    /// A gateway of this type cannot hold what the spec asks for.
-    pub const UNSUPPORTED_GATEWAY: &str = "UnsupportedGateway";
+        ACTIVE = "Active", "Active of a RoleBinding",
+            "The grant holds now.", "Nothing is to be done.";
 
-    // ResolvedRefs.
+        FRESH = State::Fresh.name(), "RotationDue of an ApiKeyRef",
+            "The key is young enough.", "Nothing is to be done yet.";
+        DUE_SOON = State::DueSoon.name(), "RotationDue of an ApiKeyRef",
+            "The key is due within the warning time.",
+            "Make a new key at Anthropic and put it into the source, or stage it with spec.next.";
+        OVERDUE = State::Overdue.name(), "RotationDue of an ApiKeyRef",
+            "The key is past its date.",
+            "Make a new key at Anthropic, put it into the source, and disable the old one.";
 
-    /// Everything the object refers to is there and may be used.
-    pub const RESOLVED_REFS: &str = "ResolvedRefs";
-    /// There is no Workspace of that name in this namespace.
-    pub const WORKSPACE_NOT_FOUND: &str = "WorkspaceNotFound";
-    /// No Secret of that name with the client-key label is in this namespace.
-    pub const CLIENT_KEY_NOT_FOUND: &str = "ClientKeyNotFound";
-    /// The client key is too short, too long, or of a shape reserved for other credentials.
-    pub const INVALID_CLIENT_KEY: &str = "InvalidClientKey";
-    /// The source Secret is missing from this namespace.
-    pub const SOURCE_NOT_FOUND: &str = "SourceNotFound";
-    /// The source Secret lacks the data key.
-    pub const SOURCE_KEY_MISSING: &str = "SourceKeyMissing";
-    /// The source's value is not one Anthropic API key on one line, or is of a kind that must not
-    /// reach a workload.
-    pub const INVALID_KEY: &str = "InvalidKey";
-    /// The operator may not touch Secrets in that namespace.
-    pub const SECRET_ACCESS_DENIED: &str = "SecretAccessDenied";
+        UNIQUE = "Unique", "Unique of an ApiKeyRef",
+            "No other service and no other workspace uses the same key.",
+            "Nothing is to be done.";
+        SHARED_KEY = "SharedKey", "Unique of an ApiKeyRef",
+            "Another service of the same workspace uses the same key; both work, but neither can be revoked or billed alone.",
+            "Make one key for each service.";
+        KEY_IN_ANOTHER_WORKSPACE = "KeyInAnotherWorkspace", "Unique and ResolvedRefs of an ApiKeyRef",
+            "Another workspace already uses the same key and keeps it: a key works in one Anthropic workspace only.",
+            "Make a key in this workspace, or set scope: Organization on both if Anthropic made the key so.";
 
-    // Programmed.
+        RETIRABLE = "Retirable", "PreviousKeyRetirable of an ApiKeyRef",
+            "Nothing uses the previous version any more.",
+            "Disable it at Anthropic, by the keyId in status.previous.";
+        NO_PREVIOUS_KEY = "NoPreviousKey", "PreviousKeyRetirable of an ApiKeyRef",
+            "There is no previous version.", "Nothing is to be done.";
+    }
+}
 
-    /// What follows from the object is written.
-    pub const PROGRAMMED: &str = "Programmed";
-    /// An object of the output's name is there already and was not made by this operator.
-    pub const NOT_OURS: &str = "NotOurs";
-    /// Another ApiKeyRef already writes that target.
-    pub const TARGET_CONFLICT: &str = "TargetConflict";
-    /// Some gateway pods have not loaded the present files.
-    pub const NOT_LOADED: &str = "NotLoaded";
-    /// The Workspace has more subjects than its outputs can hold.
-    pub const WORKSPACE_FULL: &str = "WorkspaceFull";
-    /// The API server refused a write.
-    pub const WRITE_FAILED: &str = "WriteFailed";
-    /// The key, or this version of it, is revoked, as asked for.
-    pub const REVOKED: &str = "Revoked";
-    /// The key is overdue and was taken away until it is replaced.
-    pub const SUSPENDED: &str = "Suspended";
-    /// The Workspace is Disabled, so its keys are taken away.
-    pub const WORKSPACE_DISABLED: &str = "WorkspaceDisabled";
+/// Reasons of Events.
+pub mod event {
+    use super::reasons;
 
-    // Active.
+    reasons! {
+        ROTATION_DUE_SOON = "RotationDueSoon", "Event of an ApiKeyRef",
+            "The key is due for rotation within the warning time.",
+            "Make a new key at Anthropic and put it into the source.";
+        ROTATION_OVERDUE = "RotationOverdue", "Event of an ApiKeyRef",
+            "The key was due for rotation.",
+            "Make a new key at Anthropic, put it into the source, and disable the old version.";
+        KEY_EXPIRED = "KeyExpired", "Event of an ApiKeyRef",
+            "The key has expired at Anthropic and no longer works.",
+            "Put a new key into the source.";
+        ROTATED = "Rotated", "Event of an ApiKeyRef",
+            "A new version took the place of the one before.",
+            "Disable the version before at Anthropic once nothing uses it.";
+    }
+}
 
-    /// The grant holds now. Before `notBefore` the reason is [`PENDING`].
-    pub const ACTIVE: &str = "Active";
-    /// The end has passed: of the grant, or of the key at Anthropic.
-    pub const EXPIRED: &str = "Expired";
-    /// The object says `state: Disabled`.
-    pub const DISABLED: &str = "Disabled";
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
 
-    // RotationDue; [`EXPIRED`] and [`UNKNOWN`] as well.
+    fn all() -> impl Iterator<Item = &'static Explanation> {
+        let resolving = crate::policy::resolve::reason::ALL;
+        let tables = [TYPES, reason::ALL, resolving, event::ALL];
+        tables.into_iter().flatten()
+    }
 
-    /// Nothing to do yet.
-    pub const FRESH: &str = State::Fresh.name();
-    /// Due within the warning time.
-    pub const DUE_SOON: &str = State::DueSoon.name();
-    /// Past its date.
-    pub const OVERDUE: &str = State::Overdue.name();
+    #[test]
+    fn every_name_is_camel_case_and_every_sentence_ends() {
+        for Explanation {
+            name, cause, fix, ..
+        } in all()
+        {
+            assert!(
+                name.starts_with(|c: char| c.is_ascii_uppercase())
+                    && name.chars().all(|c| c.is_ascii_alphabetic()),
+                "{name}"
+            );
+            assert!(cause.ends_with('.') && fix.ends_with('.'), "{name}");
+        }
+    }
 
-    // Unique.
+    #[test]
+    fn no_reason_is_explained_twice_by_one_table() {
+        let resolving = crate::policy::resolve::reason::ALL;
+        for table in [TYPES, event::ALL, &[reason::ALL, resolving].concat()] {
+            let names: BTreeSet<_> = table.iter().map(|explained| explained.name).collect();
+            assert_eq!(names.len(), table.len());
+        }
+    }
 
-    /// No other service and no other workspace uses the same key.
-    pub const UNIQUE: &str = "Unique";
-    /// Another service of the same workspace uses the same key.
-    pub const SHARED_KEY: &str = "SharedKey";
-    /// Another workspace already uses the same key.
-    pub const KEY_IN_ANOTHER_WORKSPACE: &str = "KeyInAnotherWorkspace";
+    fn sources(folder: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).expect("a folder");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        paths
+            .flat_map(|path| match path.is_dir() {
+                true => sources(&path),
+                false => vec![path],
+            })
+            .filter(|path| path.extension().is_some_and(|end| end == "rs"))
+            .collect()
+    }
 
-    // PreviousKeyRetirable; [`NOT_LOADED`] as well.
-
-    /// Nothing uses the previous version any more.
-    pub const RETIRABLE: &str = "Retirable";
-    /// There is no previous version.
-    pub const NO_PREVIOUS_KEY: &str = "NoPreviousKey";
+    /// A reason is a constant of a table above wherever one is given: never a text of its own.
+    #[test]
+    fn whoever_gives_a_reason_takes_it_from_a_table() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        // Where a reason stands: after the condition's status, or first among what makes it.
+        let places = [
+            "Is::True, \"",
+            "Is::False, \"",
+            "Is::Unknown, \"",
+            "Trouble::fault(\"",
+            "Trouble::wanted(\"",
+            "Unusable(\"",
+            "reason: \"",
+        ];
+        let mut looked_at = 0;
+        for folder in ["plan", "policy", "controller"] {
+            for path in sources(&root.join(folder)) {
+                if path.components().any(|part| part.as_os_str() == "tests")
+                    || path.ends_with("tests.rs")
+                {
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).expect("text");
+                let (code, _) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
+                let words: Vec<&str> = code.split_whitespace().collect();
+                let code = words.join(" ").replace("( ", "(");
+                looked_at += code.matches("reason::").count();
+                for place in places {
+                    assert!(!code.contains(place), "{}: {place}", path.display());
+                }
+            }
+        }
+        assert!(looked_at > 40, "reasons are where they are looked for");
+    }
 }

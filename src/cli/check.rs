@@ -109,7 +109,7 @@ fn decided(args: &Args) -> Result<Exit, Failure> {
     let answer = Answer::new(args, &workspace, &resolution.policy, &outcome, assumptions);
     super::screen::answer(&match args.format {
         Format::Text => answer.text(),
-        Format::Json => answer.json(),
+        Format::Json => super::screen::json(&answer),
     })?;
     Ok(if outcome.is_ok() {
         Exit::Done
@@ -226,12 +226,6 @@ impl<'a> Answer<'a> {
             policy_revision: policy_json::render(policy).revision.to_string(),
             assumptions,
         }
-    }
-
-    fn json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("an answer is plain data");
-        text.push('\n');
-        text
     }
 
     fn text(&self) -> String {

@@ -5,9 +5,11 @@
 mod check;
 mod completions;
 mod crds;
+mod explain;
 mod failure;
 mod folder;
 mod init;
+mod layout;
 mod manifests;
 mod operator;
 mod render;
@@ -56,6 +58,7 @@ enum Command {
     Operator(operator::Args),
     Render(render::Args),
     Check(check::Args),
+    Explain(explain::Args),
     Init(init::Args),
     Crds(crds::Args),
     Schema(schema::Args),
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Operator(args) => operator::run(args),
         Command::Render(args) => render::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Crds(args) => crds::run(&args),
         Command::Schema(args) => schema::run(&args),

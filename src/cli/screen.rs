@@ -56,6 +56,13 @@ pub fn answer(text: &str) -> Result<(), super::failure::Failure> {
     }
 }
 
+/// An answer for programs.
+pub fn json(answer: &impl serde::Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(answer).expect("answers are plain data");
+    text.push('\n');
+    text
+}
+
 /// Says a line on stderr. There is nobody left to tell when that fails.
 pub fn say(line: impl fmt::Display) {
     drop(writeln!(anstream::stderr().lock(), "{line}"));

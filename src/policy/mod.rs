@@ -8,9 +8,11 @@
 // A new variant of ours must be looked at wherever it matters.
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod access;
 pub mod catalogue;
 pub mod decide;
 pub mod digest;
+pub mod explain;
 pub mod finding;
 pub mod grant;
 pub mod key;
@@ -18,6 +20,7 @@ pub mod limits;
 pub mod model;
 pub mod name;
 pub mod nearest;
+pub mod ranges;
 pub mod resolve;
 pub mod role;
 pub mod rotation;

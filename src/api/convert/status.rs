@@ -59,5 +59,5 @@ pub fn mark<S: ReportsConditions>(status: &S) -> StatusMark {
 
 /// The condition type, if it is one that we write. Others are somebody else's and do not count.
 fn ours(kind: &str) -> Option<&'static str> {
-    OURS.into_iter().find(|ours| *ours == kind)
+    OURS.iter().copied().find(|ours| *ours == kind)
 }

@@ -2,7 +2,7 @@
 //! Must not decide.
 
 use super::{Conditions, MOST_LISTED, failure, time, update};
-use crate::api::conditions::{self, reason};
+use crate::api::conditions::{self, event, reason};
 use crate::api::{ApiKeyRefStatus, FindingStatus, PreviousVersion};
 use crate::facts::{Is, KeyRefFacts, KeyVersion, OutputId, Snapshot};
 use crate::plan::keys::{Settled, Trouble, Value};
@@ -119,10 +119,10 @@ pub fn announcement(facts: &KeyRefFacts, settled: Option<&Settled>) -> Option<An
         uid: facts.object.uid.clone(),
         warning,
         reason: match state {
-            State::DueSoon => "RotationDueSoon",
-            State::Overdue => "RotationOverdue",
-            State::Expired => "KeyExpired",
-            State::Fresh | State::Unknown => "Rotated",
+            State::DueSoon => event::ROTATION_DUE_SOON,
+            State::Overdue => event::ROTATION_OVERDUE,
+            State::Expired => event::KEY_EXPIRED,
+            State::Fresh | State::Unknown => event::ROTATED,
         },
         action: "Rotate",
         note,

@@ -35,23 +35,49 @@ pub struct SubjectProblem {
     pub message: String,
 }
 
-/// The stable names of all these reasons: conditions and findings repeat them.
+/// The stable names of all these reasons, and what each means: conditions and findings repeat
+/// them.
 pub mod reason {
-    /// A reference to another namespace is not permitted there, or leads nowhere: which of the two
-    /// is not told.
-    pub const REF_NOT_PERMITTED: &str = "RefNotPermitted";
-    /// The Workspace has no role of that name.
-    pub const ROLE_NOT_FOUND: &str = "RoleNotFound";
-    /// The Workspace does not let this namespace bind that role.
-    pub const ROLE_NOT_PERMITTED: &str = "RoleNotPermitted";
-    /// The Workspace has no issuer of that name that vouches for such subjects.
-    pub const ISSUER_NOT_FOUND: &str = "IssuerNotFound";
-    /// This namespace may not name that subject.
-    pub const SUBJECT_NOT_PERMITTED: &str = "SubjectNotPermitted";
-    /// Another namespace already uses the same client key.
-    pub const CLIENT_KEY_IN_USE: &str = "ClientKeyInUse";
-    /// Not looked at yet, or not yet time.
-    pub const PENDING: &str = "Pending";
+    use crate::policy::explain::reasons;
+
+    reasons! {
+        REF_NOT_PERMITTED = "RefNotPermitted",
+            "ResolvedRefs of a RoleBinding or ApiKeyRef",
+            "A reference to another namespace is not permitted there, or leads nowhere: which of the two is not told.",
+            "Correct the name, or ask the owner: of a Workspace for an entry in spec.allowedNamespaces (with apiKeyRefs: Allow for keys), of a source Secret for the annotations anthropic-rbac.io/allow-namespaces and allow-workspaces.";
+        ROLE_NOT_FOUND = "RoleNotFound",
+            "ResolvedRefs of a RoleBinding",
+            "The Workspace has no role of that name.",
+            "Bind one of the roles that the message lists, or add the role to spec.roles of the Workspace.";
+        ROLE_NOT_PERMITTED = "RoleNotPermitted",
+            "ResolvedRefs of a RoleBinding",
+            "The Workspace does not let this namespace bind that role; Console roles may only be bound in the Workspace's own namespace.",
+            "Bind a role that its entry in spec.allowedNamespaces of the Workspace names, or ask the Workspace's owner to add the role there.";
+        ISSUER_NOT_FOUND = "IssuerNotFound",
+            "problems of a RoleBinding, ResolvedRefs of an ApiKeyRef",
+            "The Workspace has no issuer of that name that vouches for such subjects: a group needs an issuer with groupsClaim, a ServiceAccount one of type Kubernetes.",
+            "Correct the subject's issuer, or add the issuer to spec.authentication.issuers of the Workspace.";
+        SUBJECT_NOT_PERMITTED = "SubjectNotPermitted",
+            "problems of a RoleBinding, ResolvedRefs of an ApiKeyRef",
+            "This namespace may not name that subject: from elsewhere than the Workspace's namespace only its own ServiceAccounts and client keys may be named.",
+            "Name a subject of this namespace, or ask the Workspace's owner for subjects: Any; an ApiKeyRef from elsewhere never serves others' subjects.";
+        CLIENT_KEY_IN_USE = "ClientKeyInUse",
+            "problems of a RoleBinding, ResolvedRefs of an ApiKeyRef",
+            "Another namespace already uses the same client key, and keeps it.",
+            "Make a new client key: 32 to 256 random visible characters.";
+        PENDING = "Pending",
+            "Active of a RoleBinding, problems, ResolvedRefs and Programmed of an ApiKeyRef",
+            "It is not looked at yet, or its time, notBefore or activateAt, is still to come.",
+            "Wait; if it stays, look at the operator's log.";
+        EXPIRED = "Expired",
+            "Active of a RoleBinding, RotationDue of an ApiKeyRef",
+            "The end has passed: of the grant, or of the key at Anthropic.",
+            "Delete the grant or give it a later expiresAt; put a new key into the source.";
+        DISABLED = "Disabled",
+            "Active of a RoleBinding",
+            "The object says state: Disabled, so it grants nothing.",
+            "Set spec.state to Enabled, or leave it out.";
+    }
 }
 
 // === impl Refusal ===
