@@ -10,6 +10,9 @@ use crate::policy::key::{Shape, ValueFacts};
 /// The bytes of one data key of a Secret.
 pub struct KeyMaterial(Zeroizing<Vec<u8>>);
 
+/// Most characters of an API key: Anthropic's have about 110, and a gateway holds hundreds.
+const API_KEY_LENGTH: usize = 512;
+
 /// Fewest and most characters of a client key.
 const CLIENT_KEY_LENGTH: std::ops::RangeInclusive<usize> = 32..=256;
 
@@ -56,7 +59,7 @@ fn shape(bytes: &[u8]) -> Shape {
         Shape::EnterpriseKey
     } else if starts("sk-ant-oat") {
         Shape::OAuthToken
-    } else if starts("sk-ant-api") {
+    } else if starts("sk-ant-api") && bytes.len() <= API_KEY_LENGTH {
         Shape::ApiKey
     } else if !starts("sk-ant-") && !starts("ey") && CLIENT_KEY_LENGTH.contains(&bytes.len()) {
         Shape::ClientKey
@@ -93,6 +96,8 @@ mod tests {
             (Shape::Empty, Shape::Empty)
         );
         assert_eq!(shape_of("hunter2"), Shape::Unknown);
+        let long = |length: usize| shape_of(&format!("sk-ant-api{}", "x".repeat(length - 10)));
+        assert_eq!((long(512), long(513)), (Shape::ApiKey, Shape::Unknown));
     }
 
     #[test]

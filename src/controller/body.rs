@@ -209,7 +209,7 @@ fn data<'a>(
         remove.iter().map(|key| (&**key, Value::Remove)).collect();
     for (key, content) in &output.data {
         let value = match content {
-            Content::Kept => continue,
+            Content::Kept(_) => continue,
             // Empty, not gone: the file in a running pod empties with it.
             Content::Emptied => Value::Text(""),
             Content::Text(text) if secret => base64(text.as_bytes()),

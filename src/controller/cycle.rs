@@ -69,12 +69,15 @@ impl Cycle {
         let mut vault = Vault::default();
         let mut wait = Wait::default();
         self.read_sources(&mut vault, &mut wait).await;
+        let mut made = self.plan();
+        let mut writes = made.writes(&self.snapshot.outputs);
         if !wait.later.is_empty() && self.failures < TELL_AFTER {
+            // What takes a key away does not wait for others that cannot be read just now.
+            writes.retain(|write| write.rank() == Write::FIRST);
+            let executed = Executed::all(&self.reader, &writes, &mut vault).await;
+            wait.written += executed.written;
             return wait.outcome(&self.snapshot, None);
         }
-
-        let mut made = self.plan();
-        let writes = made.writes(&self.snapshot.outputs);
         let Executed {
             mut failures,
             later,

@@ -51,11 +51,12 @@ impl Executed {
     /// Carries the writes out. Keys come from `vault`, or from their source if they are not
     /// in it yet.
     pub async fn all(reader: &Reader, writes: &[Write], vault: &mut Vault) -> Self {
-        fetch(reader, writes, vault).await;
         let mut executed = Self::default();
         // A failure of one does not hold up the others: a policy that takes something away
         // must not wait for a Secret that nobody can write.
         for rank in writes.chunk_by(|a, b| a.rank() == b.rank()) {
+            // What takes away needs no key, and waits for none.
+            fetch(reader, rank, vault).await;
             let vault = &*vault;
             let one = async |write| (Write::id(write), execute(reader, write, vault).await);
             let sent: Vec<_> = rank.iter().map(one).collect();
@@ -103,8 +104,36 @@ fn handles(write: &Write) -> impl Iterator<Item = &KeyHandle> {
         .flat_map(BTreeMap::values)
         .filter_map(|content| match content {
             Content::Key(handle) => Some(handle),
-            Content::Text(_) | Content::Emptied | Content::Kept => None,
+            Content::Text(_) | Content::Emptied | Content::Kept(_) => None,
         })
+}
+
+/// What of a write can be done without any key: what is to go from where others are to come.
+fn without_keys(write: &Write) -> Option<Write> {
+    let Write::Patch {
+        output,
+        found,
+        remove,
+        data: true,
+    } = write
+    else {
+        return None;
+    };
+    let removes = !remove.is_empty() || output.data.values().any(|c| *c == Content::Emptied);
+    let mut output = output.clone();
+    for content in output.data.values_mut() {
+        if *content != Content::Emptied {
+            *content = Content::Kept(None);
+        }
+    }
+    // They speak of the whole, which is not so yet.
+    output.annotations.clear();
+    removes.then(|| Write::Patch {
+        output,
+        found: found.clone(),
+        remove: remove.clone(),
+        data: true,
+    })
 }
 
 async fn execute(reader: &Reader, write: &Write, vault: &Vault) -> Outcome {
@@ -143,10 +172,18 @@ async fn send(
         } => (path, patch_body(output, found, remove, *data, vault)),
         Write::Delete { id: _, found } => (path, Ok(delete_body(found))),
     };
-    let body: Payload = body.map_err(|why| match why {
-        Unready::Moved(_) => Failure::later(&why.to_string()),
-        Unready::NoUid | Unready::KeyInConfigMap => Failure::Refused(why.to_string()),
-    })?;
+    let body: Payload = match body {
+        Ok(body) => body,
+        Err(why @ Unready::Moved(_)) => {
+            if let Some(rest) = without_keys(write) {
+                Box::pin(send(reader, key, &rest, vault)).await?;
+            }
+            return Err(Failure::later(&why.to_string()));
+        }
+        Err(why @ (Unready::NoUid | Unready::KeyInConfigMap)) => {
+            return Err(Failure::Refused(why.to_string()));
+        }
+    };
     let (verb, _) = verb(write);
     let path = match verb {
         Verb::Delete => path,

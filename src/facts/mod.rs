@@ -2,20 +2,22 @@
 //! and Kubernetes watches both become these, and nothing downstream can tell which.
 //! Must not hold key bytes, nor anything nobody decides by.
 
+mod memory;
 mod object;
 mod output;
 mod secret;
 
+pub use memory::{KeyMemory, KeyVersion, in_use, whole_second};
 pub use object::{
     BindingFacts, Invalid, Is, KeyRefFacts, Observed, StatusMark, Transition, WorkspaceFacts,
 };
 pub use output::{OtherOwner, OutputFacts, OutputId, OutputKind, Ownership, WriteFailure};
-pub use secret::{KeyMemory, KeyVersion, SecretFacts, SecretLookup, SourceNotes, ValueLookup};
+pub use secret::{SecretFacts, SecretLookup, SourceNotes, ValueLookup};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::policy::catalogue::Catalogue;
 use crate::policy::digest::Digest;
@@ -27,6 +29,8 @@ use crate::policy::selector::Labels;
 pub struct Snapshot {
     /// The instant it shows.
     pub now: Timestamp,
+    /// How far that is ahead of what the API server's clock showed then, as far as known.
+    pub skew: Option<SignedDuration>,
     /// The workspace it is about, whether it exists or not.
     pub name: NamespacedName,
     /// The Workspace, if it exists.
@@ -60,8 +64,19 @@ pub struct Rival {
     pub created: Option<Timestamp>,
     /// What it asks for.
     pub facts: Arc<KeyRefFacts>,
-    /// Digest of its present value, if known.
-    pub digest: Option<Digest>,
-    /// Whether that digest is recorded on a Secret written for it: it was there first.
-    pub in_use: bool,
+    /// Digests of its present value and of its staged successor's, as far as known.
+    pub digests: Vec<Digest>,
+}
+
+/// Two clocks that differ by more cannot both be relied on: Kubernetes' own certificates and
+/// Leases bear less.
+const TRUSTED_SKEW: SignedDuration = SignedDuration::from_mins(1);
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// Whether this clock and the API server's differ so much that nothing is taken away by it.
+    pub fn clocks_differ(&self) -> bool {
+        self.skew.is_some_and(|skew| skew.abs() > TRUSTED_SKEW)
+    }
 }

@@ -1,8 +1,7 @@
 //! Facts about objects we write: whose they are and whether they are as we left them.
 //! Must not hold their data.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::KeyMemory;
 use crate::policy::finding::Kind;
@@ -39,11 +38,11 @@ pub struct OutputFacts {
     pub marks: BTreeMap<Name, Name>,
     /// Every data key it has, whoever wrote it.
     pub data_keys: Vec<Name>,
-    /// False when somebody else wrote any of its data after us: told from the field managers,
-    /// which the API server keeps, so that no restart needs to read the data to know.
-    pub intact: bool,
-    /// What it remembers of its key.
-    pub memory: Option<Arc<KeyMemory>>,
+    /// Those of them that somebody else wrote after us: told from the field managers, which the
+    /// API server keeps, so that no restart needs to read the data to know.
+    pub tampered: BTreeSet<Name>,
+    /// What it remembers of the keys in it, by data key.
+    pub memory: BTreeMap<Name, KeyMemory>,
 }
 
 /// Whose an object is.
@@ -126,5 +125,16 @@ impl OutputFacts {
     /// Whether we may write it.
     pub fn is_ours(&self) -> bool {
         !matches!(self.owner, Ownership::Foreign)
+    }
+
+    /// Whether a data key is there as we left it.
+    pub fn is_intact(&self, data_key: &str) -> bool {
+        self.data_keys.iter().any(|key| **key == *data_key) && !self.tampered.contains(data_key)
+    }
+
+    /// What it remembers of the key under a data key, if that key is still there as we left it.
+    pub fn holds(&self, data_key: &str) -> Option<&KeyMemory> {
+        let memory = self.memory.get(data_key)?;
+        (!memory.emptied && self.is_intact(data_key)).then_some(memory)
     }
 }

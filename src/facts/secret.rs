@@ -1,59 +1,14 @@
-//! Facts about Secrets that something refers to, and what is remembered of them.
+//! Facts about Secrets that something refers to.
 //! Must not hold a value.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use super::OutputFacts;
-use crate::policy::digest::{Digest, Fingerprint};
+use super::{KeyMemory, OutputFacts};
 use crate::policy::key::{SecretKey, Shape, ValueFacts};
 use crate::policy::name::{Name, NamespacedName};
-use crate::policy::rotation::Origin;
-
-/// One version of a key, as remembered.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct KeyVersion {
-    /// Which.
-    pub fingerprint: Fingerprint,
-    /// When it was first seen here.
-    pub first_seen: Timestamp,
-    /// When it was first seen to be replaced; `None` while in use.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub active_until: Option<Timestamp>,
-    /// Anthropic's id of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key_id: Option<Name>,
-    /// When it was issued and who said so, as last known: its source may be gone by now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub issued: Option<(Timestamp, Origin)>,
-    /// When Anthropic stops taking it, as last known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires: Option<Timestamp>,
-}
-
-/// What a Secret we wrote remembers about where its value came from, in its
-/// `anthropic-rbac.io/key-versions` annotation.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct KeyMemory {
-    /// The data key the value was read from.
-    pub source: SecretKey,
-    /// The source Secret's uid then.
-    pub uid: Name,
-    /// The source Secret's resourceVersion then: while it has not moved, nothing is read.
-    pub resource_version: Name,
-    /// Digest of the value that was read then.
-    pub sha256: Digest,
-    /// Whether the value was taken away since.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub emptied: bool,
-    /// Versions seen, latest first.
-    pub versions: Vec<KeyVersion>,
-}
 
 /// What can be said of a Secret that something refers to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -130,9 +85,13 @@ impl SecretLookup {
         }
     }
 
-    /// What is known of one data key, by having read it or by what was remembered of it on a
-    /// Secret written from it.
-    pub fn value(&self, source: &SecretKey, memory: Option<&KeyMemory>) -> ValueLookup {
+    /// What is known of one data key, by having read it or by what was remembered of it on the
+    /// Secrets written from it.
+    pub fn value<'a>(
+        &self,
+        source: &SecretKey,
+        memories: impl IntoIterator<Item = &'a KeyMemory>,
+    ) -> ValueLookup {
         let secret = match self {
             Self::Present(secret) => secret,
             Self::Absent => return ValueLookup::NoSecret,
@@ -143,7 +102,7 @@ impl SecretLookup {
             let known = values.get(&source.key);
             return known.map_or(ValueLookup::Missing, |facts| ValueLookup::Known(*facts));
         }
-        let remembered = memory.filter(|memory| {
+        let remembered = memories.into_iter().find(|memory| {
             memory.source == *source
                 && memory.uid == secret.uid
                 && memory.resource_version == secret.resource_version

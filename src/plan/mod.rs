@@ -87,6 +87,8 @@ fn attached(
     let config_maps = outputs::config_maps(snapshot, &resolution, &rendered);
     let unwritten = status::workspace::unwritten(snapshot, &config_maps);
     plan.outputs.extend(config_maps);
+    plan.outputs
+        .extend(outputs::keys(snapshot, &resolution.policy, settled));
     plan.findings
         .extend(findings::of_workspace(snapshot, workspace));
     plan.findings.extend(resolution.findings.iter().cloned());
@@ -151,6 +153,7 @@ fn closed(snapshot: &Snapshot, plan: &mut Plan) {
     let rendered = policy_json::render(&resolution.policy);
     plan.outputs
         .extend(outputs::config_maps(snapshot, &resolution, &rendered));
+    plan.outputs.extend(outputs::no_keys(snapshot));
     plan.resolution = Some(resolution);
 }
 
@@ -263,6 +266,10 @@ fn wake_of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Option<jiff
         .flatten()
         .filter_map(|settled| settled.dates.as_ref());
     let transitions = clocks.filter_map(|dates| dates.clock.next_transition);
+    let retirements = settled.iter().flatten().filter_map(|settled| {
+        let retirement = settled.retirement.as_ref()?;
+        retirement.boundary(snapshot.now)
+    });
     let staged = snapshot.keys.iter().filter_map(|facts| {
         let next = facts.object.spec.as_ref().ok()?.next.as_ref()?;
         next.activate_at.filter(|at| *at > snapshot.now)
@@ -277,5 +284,6 @@ fn wake_of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Option<jiff
             .issued_at
             .filter(|at| *at > snapshot.now)
     });
-    transitions.chain(staged).chain(given).min()
+    let of_versions = transitions.chain(retirements);
+    of_versions.chain(staged).chain(given).min()
 }

@@ -72,8 +72,8 @@ pub enum Content {
     /// Nothing: what was there is taken away. The data key stays, so that the file in a
     /// running pod empties instead of keeping its last content.
     Emptied,
-    /// What is there now stays.
-    Kept,
+    /// What is there now stays; with its digest, if that is known.
+    Kept(Option<Digest>),
 }
 
 /// Where a key's bytes are, and which bytes are meant.
@@ -132,8 +132,7 @@ pub struct Announcement {
 
 impl Output {
     /// Digest of the content: what the `content-sha256` annotation says. Of keys it covers
-    /// the digest, never the bytes. `None` while something is kept as it is, whose digest the
-    /// object itself has.
+    /// the digest, never the bytes. `None` while something is kept of which it is not known.
     pub fn content_sha256(&self) -> Option<Digest> {
         let mut parts: Vec<String> = Vec::with_capacity(2 * self.data.len());
         for (key, content) in &self.data {
@@ -142,7 +141,7 @@ impl Output {
                 Content::Text(text) => Digest::of(text.as_bytes()).to_string(),
                 Content::Key(handle) => handle.digest.to_string(),
                 Content::Emptied => String::new(),
-                Content::Kept => return None,
+                Content::Kept(digest) => digest.as_ref()?.to_string(),
             });
         }
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
@@ -153,7 +152,7 @@ impl Output {
     pub fn bytes(&self) -> usize {
         let text = |content: &Content| match content {
             Content::Text(text) => text.len(),
-            Content::Key(_) | Content::Emptied | Content::Kept => 0,
+            Content::Key(_) | Content::Emptied | Content::Kept(_) => 0,
         };
         self.data
             .iter()

@@ -3,20 +3,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::keys::{Settled, Value};
+use super::keys::{Place, Settled, data_key, gateways};
 use super::output::{Content, Output, Owner};
 use crate::api::metadata::{
     CONTENT_SHA256, KEY_VERSIONS, MANAGED_BY, NAME, RETAINED_BY, WORKSPACE,
 };
 use crate::facts::{
-    KeyMemory, KeyRefFacts, OutputFacts, OutputId, OutputKind, Ownership, Snapshot,
+    KeyMemory, KeyRefFacts, OutputId, OutputKind, Ownership, SecretLookup, Snapshot, whole_second,
 };
 use crate::gateway::console;
 use crate::gateway::policy_json::{self, Rendered};
+use crate::policy::digest::ContentId;
 use crate::policy::finding::Kind;
 use crate::policy::key::{ApiKey, Target};
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::resolve::Resolution;
+use crate::policy::table::Policy;
 
 /// Name of the ConfigMap with a workspace's policy.
 pub fn policy_name(workspace: &str) -> String {
@@ -38,14 +40,7 @@ pub fn config_maps(
         namespace,
         name: workspace,
     } = &snapshot.name;
-    let owner = Owner::Controller {
-        kind: Kind::Workspace,
-        name: workspace.clone(),
-        uid: snapshot
-            .workspace
-            .as_ref()
-            .and_then(|facts| facts.object.uid.clone()),
-    };
+    let owner = owner_of_workspace(snapshot);
     let config_map = |name: String, file: &str, text: &str| {
         let data = BTreeMap::from([(Name::from(file), Content::Text(text.into()))]);
         finished(Output {
@@ -73,6 +68,11 @@ pub fn config_maps(
     outputs
 }
 
+/// Name of the Secret with the keys of a workspace's gateway.
+pub fn keys_name(workspace: &str, gateway: &str) -> String {
+    format!("{workspace}.{gateway}.keys")
+}
+
 /// The target Secret of a key; `None` when it has none, or nothing is to be done with it.
 pub fn target(
     snapshot: &Snapshot,
@@ -81,37 +81,96 @@ pub fn target(
     settled: &Settled,
 ) -> Option<Output> {
     let target = key.target.as_ref()?;
-    if settled.unprogrammed.is_some() {
+    if settled.untargeted {
         return None;
     }
-    let namespace = &facts.object.name.namespace;
-    let id = OutputId::secret(namespace.clone(), target.secret.clone());
-    let found = snapshot.outputs.get(&id).map(|found| &**found);
-    let content = match &settled.value {
-        Value::Use(handle) => Content::Key(handle.clone()),
-        // There is nothing to keep or to take away where nothing is.
-        Value::Keep => {
-            found?;
-            Content::Kept
-        }
-        Value::Empty(_) => {
-            found?;
-            Content::Emptied
-        }
-    };
-    let mut annotations = BTreeMap::new();
-    if let Some(memory) = memory(snapshot, settled, &content, found) {
-        let text = serde_json::to_string(&memory).expect("memory is plain data");
-        annotations.insert(Name::from(KEY_VERSIONS), Name::from(text));
-    }
+    let place = Place::target(snapshot, facts, target);
+    let content = place.content(settled)?;
+    let memory = place.remember(snapshot, settled, Some(&content));
+    let memory = memory.map(|memory| (place.data_key, memory));
     Some(finished(Output {
         owner: owner(facts, key, target),
         labels: labels(&snapshot.name.name),
-        annotations,
+        annotations: remembered(memory.into_iter().collect()),
         data: BTreeMap::from([(target.key.clone(), content)]),
         secret_type: None,
-        id,
+        id: place.id,
     }))
+}
+
+/// The Secrets with the keys of a workspace's gateways: under the id that subjects name a key
+/// by, the key. Of a key that may not be used there is no data key, so that the file in a
+/// gateway's pod goes.
+pub fn keys(snapshot: &Snapshot, policy: &Policy, settled: &[Option<Settled>]) -> Vec<Output> {
+    let known: Vec<_> = snapshot
+        .keys
+        .iter()
+        .zip(settled)
+        .filter_map(|(facts, settled)| {
+            let key = facts.object.spec.as_ref().ok()?;
+            let data_key = data_key(facts, key);
+            let row = ContentId::parse(&data_key).and_then(|id| policy.keys.get(&id));
+            let usable = row.is_some_and(|row| row.fingerprint.is_some());
+            Some((data_key, usable, settled.as_ref()?))
+        })
+        .collect();
+    let readable =
+        |id: &OutputId| !matches!(snapshot.secrets.get(&id.name), Some(SecretLookup::Denied));
+    let outputs = gateways(snapshot).filter(readable).map(|id| {
+        let mut data = BTreeMap::new();
+        let mut memories = BTreeMap::new();
+        for (data_key, usable, settled) in &known {
+            let place = Place::gateway(snapshot, id.clone(), data_key.clone());
+            let content = place.content(settled).filter(|_| *usable);
+            let memory = place.remember(snapshot, settled, content.as_ref());
+            memories.extend(memory.map(|memory| (data_key.clone(), memory)));
+            data.extend(content.map(|content| (data_key.clone(), content)));
+        }
+        finished(Output {
+            owner: owner_of_workspace(snapshot),
+            labels: labels(&snapshot.name.name),
+            annotations: remembered(memories),
+            data,
+            secret_type: None,
+            id,
+        })
+    });
+    outputs.collect()
+}
+
+/// The same for a Workspace that is not understood: whichever of them are there hold nothing.
+pub fn no_keys(snapshot: &Snapshot) -> Vec<Output> {
+    let ours = snapshot.outputs.iter().filter(|(id, found)| {
+        let of_workspace = matches!(
+            found.owner,
+            Ownership::Controlled {
+                kind: Kind::Workspace,
+                ..
+            }
+        );
+        id.kind == OutputKind::Secret && of_workspace
+    });
+    let emptied = ours.map(|(id, found)| {
+        let now = whole_second(snapshot.now);
+        let memories = found.memory.iter().map(|(data_key, memory)| {
+            let since = if memory.emptied { memory.since } else { now };
+            let memory = KeyMemory {
+                emptied: true,
+                since,
+                ..memory.clone()
+            };
+            (data_key.clone(), memory)
+        });
+        finished(Output {
+            owner: owner_of_workspace(snapshot),
+            labels: labels(&snapshot.name.name),
+            annotations: remembered(memories.collect()),
+            data: BTreeMap::new(),
+            secret_type: None,
+            id: id.clone(),
+        })
+    });
+    emptied.collect()
 }
 
 /// Objects of ours that no longer belong: those of this workspace and its keys that `outputs`
@@ -168,7 +227,12 @@ pub fn stale(snapshot: &Snapshot, outputs: &[Output]) -> Vec<OutputId> {
 fn owner(facts: &KeyRefFacts, key: &ApiKey, target: &Target) -> Owner {
     let name = facts.object.name.name.clone();
     // What was lent from another namespace is never left behind.
-    if target.retain && key.source.namespace == facts.object.name.namespace {
+    let next = key.next.as_ref().map(|next| &next.source);
+    let lent = [Some(&key.source), next]
+        .into_iter()
+        .flatten()
+        .any(|source| source.namespace != facts.object.name.namespace);
+    if target.retain && !lent {
         Owner::Retained(name)
     } else {
         Owner::Controller {
@@ -179,48 +243,20 @@ fn owner(facts: &KeyRefFacts, key: &ApiKey, target: &Target) -> Owner {
     }
 }
 
-/// What the target remembers. While nothing but the source's resourceVersion has moved, it is
-/// left as it is: that is not worth a write.
-fn memory(
-    snapshot: &Snapshot,
-    settled: &Settled,
-    content: &Content,
-    found: Option<&OutputFacts>,
-) -> Option<KeyMemory> {
-    let before = found.and_then(|found| found.memory.as_deref());
-    let memory = match content {
-        Content::Key(handle) => {
-            let secret = snapshot.secrets.get(&handle.source.secret());
-            let (uid, resource_version) = secret.map(|secret| secret.version()).unwrap_or_default();
-            KeyMemory {
-                source: handle.source.clone(),
-                uid,
-                resource_version,
-                sha256: handle.digest,
-                emptied: false,
-                versions: settled.versions.clone(),
-            }
-        }
-        Content::Emptied => KeyMemory {
-            emptied: true,
-            versions: settled.versions.clone(),
-            ..before?.clone()
-        },
-        Content::Kept => KeyMemory {
-            versions: settled.versions.clone(),
-            ..before?.clone()
-        },
-        Content::Text(_) => return None,
-    };
-    let unmoved = before.filter(|before| {
-        let dated = KeyMemory {
-            uid: memory.uid.clone(),
-            resource_version: memory.resource_version.clone(),
-            ..(*before).clone()
-        };
-        dated == memory
-    });
-    Some(unmoved.cloned().unwrap_or(memory))
+fn owner_of_workspace(snapshot: &Snapshot) -> Owner {
+    let workspace = snapshot.workspace.as_ref();
+    Owner::Controller {
+        kind: Kind::Workspace,
+        name: snapshot.name.name.clone(),
+        uid: workspace.and_then(|facts| facts.object.uid.clone()),
+    }
+}
+
+/// The annotation that a Secret remembers its keys by, a data key each.
+fn remembered(memories: BTreeMap<Name, KeyMemory>) -> BTreeMap<Name, Name> {
+    let text = serde_json::to_string(&memories).expect("memory is plain data with text keys");
+    let some = (!memories.is_empty()).then(|| (Name::from(KEY_VERSIONS), Name::from(text)));
+    some.into_iter().collect()
 }
 
 fn labels(workspace: &Name) -> BTreeMap<Name, Name> {

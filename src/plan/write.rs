@@ -46,7 +46,7 @@ impl Plan {
         }
         for output in &self.outputs {
             let write = match existing.get(&output.id) {
-                None if output.data.values().any(|c| *c == Content::Kept) => None,
+                None if output.data.values().any(|c| matches!(c, Content::Kept(_))) => None,
                 None => Some(Write::Create(output.clone())),
                 Some(found) if !found.is_ours() => None,
                 Some(found) => patch(output, found),
@@ -61,6 +61,9 @@ impl Plan {
 // === impl Write ===
 
 impl Write {
+    /// The rank of what takes a key away.
+    pub const FIRST: u8 = 0;
+
     /// What it writes to.
     pub fn id(&self) -> &OutputId {
         match self {
@@ -73,8 +76,8 @@ impl Write {
     /// may name a new key after the Secret that holds it.
     pub fn rank(&self) -> u8 {
         match self {
-            Self::Delete { id, .. } if id.kind == OutputKind::Secret => 0,
-            Self::Create(output) | Self::Patch { output, .. } if output.takes_away() => 0,
+            Self::Delete { id, .. } if id.kind == OutputKind::Secret => Self::FIRST,
+            Self::Create(output) | Self::Patch { output, .. } if output.takes_away() => Self::FIRST,
             Self::Create(output) | Self::Patch { output, .. } => match output.id.kind {
                 OutputKind::Secret => 1,
                 OutputKind::ConfigMap => 2,
@@ -91,28 +94,35 @@ fn patch(output: &Output, found: &Arc<OutputFacts>) -> Option<Write> {
         .filter(|key| !output.data.contains_key(*key))
         .cloned()
         .collect();
-    let missing = output
-        .data
-        .iter()
-        .any(|(key, content)| *content != Content::Kept && !found.data_keys.contains(key));
-    let same_content = match output.annotations.get(CONTENT_SHA256) {
-        Some(want) => found.marks.get(CONTENT_SHA256) == Some(want),
-        // What is kept has the digest it had.
-        None => true,
+    let same_content = found.marks.get(CONTENT_SHA256) == output.annotations.get(CONTENT_SHA256);
+    let written = |key: &Name, content: &Content| match content {
+        // Somebody's edit of a value that is kept cannot be undone: its source is gone.
+        Content::Kept(_) => true,
+        Content::Text(_) | Content::Emptied => same_content && found.is_intact(key),
+        Content::Key(handle) => found
+            .holds(key)
+            .is_some_and(|held| held.sha256 == handle.digest),
     };
-    // Somebody's edit of a value that is kept cannot be undone: its source is gone.
-    let writable = output
-        .data
-        .values()
-        .any(|content| *content != Content::Kept);
-    let data = (writable && (!same_content || missing || !found.intact)) || !remove.is_empty();
+    // What is there already is not sent again: of fifty keys, one that changed is one to read.
+    let mut changed = output.clone();
+    for (key, content) in &mut changed.data {
+        if written(key, content) {
+            let digest = match content {
+                Content::Key(handle) => Some(handle.digest),
+                Content::Text(_) | Content::Emptied | Content::Kept(_) => None,
+            };
+            *content = Content::Kept(digest);
+        }
+    }
+    let is_kept = |content: &Content| matches!(content, Content::Kept(_));
+    let data = !changed.data.values().all(is_kept) || !remove.is_empty();
     let marks = output.labels.iter().chain(&output.annotations);
     let metadata = !owned_by(found, &output.owner)
         || marks
             .into_iter()
             .any(|(key, value)| found.marks.get(key) != Some(value));
     (data || metadata).then(|| Write::Patch {
-        output: output.clone(),
+        output: changed,
         found: found.clone(),
         remove,
         data,

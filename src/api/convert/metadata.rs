@@ -14,7 +14,7 @@ use crate::api::metadata::{
     ALLOW_NAMESPACES, ALLOW_WORKSPACES, CLIENT_KEY, EXPIRES_AT, GROUP, ISSUED_AT, KEY_ID,
     KEY_VERSIONS, MANAGED_BY, NAME, PART_OF, RETAINED_BY,
 };
-use crate::facts::{OtherOwner, OutputFacts, Ownership, SecretFacts, SourceNotes};
+use crate::facts::{OtherOwner, OutputFacts, Ownership, SecretFacts, SourceNotes, whole_second};
 use crate::policy::finding::Kind;
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::selector::Labels;
@@ -52,7 +52,7 @@ fn notes(meta: &ObjectMeta) -> Option<SourceNotes> {
             .get(key)
             .map(|value| value.trim())
     };
-    let date = |key: &str| annotation(key).and_then(|text| text.parse().ok());
+    let date = |key: &str| annotation(key).and_then(|text| text.parse().ok().map(whole_second));
     let notes = SourceNotes {
         allow_namespaces: list(annotation(ALLOW_NAMESPACES), |text| {
             (text == "*" || is_dns_label(text)).then(|| Name::from(text))
@@ -107,7 +107,7 @@ pub fn output(meta: &ObjectMeta) -> OutputFacts {
                 .split_once('/')
                 .is_some_and(|(prefix, _)| prefix == GROUP)
     };
-    let (data_keys, intact) = data_keys(meta);
+    let (data_keys, tampered) = data_keys(meta);
     let memory = meta.annotations.as_ref().and_then(|a| a.get(KEY_VERSIONS));
     OutputFacts {
         uid: Name::from(meta.uid.as_deref().unwrap_or_default()),
@@ -120,10 +120,10 @@ pub fn output(meta: &ObjectMeta) -> OutputFacts {
             .map(|(key, value)| (Name::from(&**key), Name::from(&**value)))
             .collect(),
         data_keys,
-        intact,
+        tampered,
         memory: memory
             .and_then(|text| serde_json::from_str(text).ok())
-            .map(Arc::new),
+            .unwrap_or_default(),
     }
 }
 
@@ -176,9 +176,9 @@ fn other_owners(meta: &ObjectMeta) -> Vec<OtherOwner> {
         .collect()
 }
 
-/// Every data key, and whether all of them are as we wrote them. The API server takes a field
-/// from its manager when somebody else changes its value, so what we still manage is intact.
-fn data_keys(meta: &ObjectMeta) -> (Vec<Name>, bool) {
+/// Every data key, and those that are not as we wrote them. The API server takes a field from
+/// its manager when somebody else changes its value, so what we still manage is intact.
+fn data_keys(meta: &ObjectMeta) -> (Vec<Name>, BTreeSet<Name>) {
     let mut managed: BTreeMap<Name, bool> = BTreeMap::new();
     for entry in meta.managed_fields.iter().flatten() {
         let by_us = entry.manager.as_deref() == Some(NAME);
@@ -187,8 +187,9 @@ fn data_keys(meta: &ObjectMeta) -> (Vec<Name>, bool) {
             *managed.entry(key).or_default() |= by_us;
         }
     }
-    let intact = managed.values().all(|by_us| *by_us);
-    (managed.into_keys().collect(), intact)
+    let tampered = managed.iter().filter(|(_, by_us)| !**by_us);
+    let tampered = tampered.map(|(key, _)| key.clone()).collect();
+    (managed.into_keys().collect(), tampered)
 }
 
 /// The data keys among the fields of one manager: `{"f:data": {".": {}, "f:KEY": {}}}`.
@@ -287,15 +288,24 @@ mod tests {
             "kubectl-label",
             json!({"f:metadata": {"f:labels": {"f:x": {}}}}),
         );
-        let names = |keys: Vec<Name>| keys.join(",");
-        let (keys, intact) = managed(json!([ours, label]));
-        assert_eq!((names(keys), intact), ("policy.json".into(), true));
+        let names = |keys: Vec<Name>, tampered: BTreeSet<Name>| {
+            let tampered: Vec<Name> = tampered.into_iter().collect();
+            (keys.join(","), tampered.join(","))
+        };
+        let (keys, tampered) = managed(json!([ours, label]));
+        assert_eq!(names(keys, tampered), ("policy.json".into(), "".into()));
         let edit = entry("kubectl-edit", json!({"f:data": {"f:policy.json": {}}}));
         let rest = entry(NAME, json!({"f:data": {".": {}}}));
-        let (keys, intact) = managed(json!([rest, edit]));
-        assert_eq!((names(keys), intact), ("policy.json".into(), false));
+        let (keys, tampered) = managed(json!([rest, edit]));
+        assert_eq!(
+            names(keys, tampered),
+            ("policy.json".into(), "policy.json".into())
+        );
         let extra = entry("kubectl-patch", json!({"f:data": {"f:more": {}}}));
-        let (keys, intact) = managed(json!([ours, extra]));
-        assert_eq!((names(keys), intact), ("more,policy.json".into(), false));
+        let (keys, tampered) = managed(json!([ours, extra]));
+        assert_eq!(
+            names(keys, tampered),
+            ("more,policy.json".into(), "more".into())
+        );
     }
 }

@@ -68,7 +68,7 @@ pub fn of(output: &Output, keys: &Keys<'_>) -> Result<Manifest, Failure> {
     for (name, content) in &output.data {
         let value = match content {
             Content::Text(text) => Zeroizing::new(text.to_string()),
-            Content::Emptied | Content::Kept => Zeroizing::default(),
+            Content::Emptied | Content::Kept(_) => Zeroizing::default(),
             Content::Key(handle) => match (material(handle, keys), keys) {
                 (Some(key), _) => {
                     written_keys = true;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::facts::{
-    KeyRefFacts, OutputId, SecretFacts, SecretLookup, Snapshot, SourceNotes, ValueLookup,
+    KeyRefFacts, SecretFacts, SecretLookup, Snapshot, SourceNotes, ValueLookup, in_use,
 };
 use crate::policy::digest::{Digest, Fingerprint, Hex};
 use crate::policy::key::{SecretKey, Shape, ValueFacts};
@@ -21,7 +21,7 @@ pub fn fill_in(snapshot: &mut Snapshot) -> Vec<String> {
             let known = match lookup(snapshot, facts, source) {
                 ValueLookup::Known(value) => value,
                 ValueLookup::Unread | ValueLookup::Denied => {
-                    let Some(fingerprint) = reported(facts) else {
+                    let Some(fingerprint) = in_use(&facts.versions) else {
                         continue;
                     };
                     let name = &facts.object.name;
@@ -66,23 +66,10 @@ fn sources(facts: &KeyRefFacts) -> impl Iterator<Item = &SecretKey> {
 }
 
 fn lookup(snapshot: &Snapshot, facts: &KeyRefFacts, source: &SecretKey) -> ValueLookup {
-    let key = facts.object.spec.as_ref().ok();
-    let target = key
-        .and_then(|key| key.target.as_ref())
-        .map(|target| OutputId::secret(facts.object.name.namespace.clone(), target.secret.clone()));
-    let output = target.and_then(|id| snapshot.outputs.get(&id));
-    let memory = output.and_then(|output| output.memory.as_deref());
     let secret = snapshot.secrets.get(&source.secret());
-    secret.map_or(ValueLookup::NoSecret, |secret| secret.value(source, memory))
-}
-
-/// The version in use, by the status.
-fn reported(facts: &KeyRefFacts) -> Option<Fingerprint> {
-    let in_use = facts
-        .versions
-        .iter()
-        .find(|version| version.active_until.is_none());
-    in_use.map(|version| version.fingerprint)
+    secret.map_or(ValueLookup::NoSecret, |secret| {
+        secret.value(source, snapshot.remembered(facts))
+    })
 }
 
 /// A status shows the beginning of a digest, which is all that a policy says of it, too.

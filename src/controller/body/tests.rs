@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde_json::{Value as Json, json};
 
 use super::*;
@@ -69,8 +71,8 @@ fn found() -> OutputFacts {
         other_owners: Vec::new(),
         marks: BTreeMap::new(),
         data_keys: Vec::new(),
-        intact: true,
-        memory: None,
+        tampered: BTreeSet::new(),
+        memory: BTreeMap::new(),
     }
 }
 
@@ -121,7 +123,7 @@ fn a_patch_writes_removes_and_empties_and_does_not_mention_what_is_kept() {
     let output = target([
         ("A", Content::Key(handle())),
         ("B", Content::Emptied),
-        ("C", Content::Kept),
+        ("C", Content::Kept(None)),
         ("D", Content::Text("plain".into())),
     ]);
     let body = patch_body(&output, &found(), &["E".into()], true, &vault()).expect("ready");

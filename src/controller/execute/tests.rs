@@ -59,8 +59,8 @@ fn found() -> Arc<OutputFacts> {
         other_owners: Vec::new(),
         marks: BTreeMap::new(),
         data_keys: Vec::new(),
-        intact: true,
-        memory: None,
+        tampered: BTreeSet::new(),
+        memory: BTreeMap::new(),
     })
 }
 
@@ -156,8 +156,8 @@ async fn keys_are_read_from_their_source_and_taken_away_before_others_are_given(
     assert_eq!(
         fake.lines(),
         [
-            format!("GET {SECRETS}/source"),
             format!("PATCH {SECRETS}/emptied"),
+            format!("GET {SECRETS}/source"),
             format!("POST {SECRETS}"),
             format!("POST {CONFIG_MAPS}"),
         ]
@@ -192,6 +192,29 @@ async fn a_key_that_moved_meanwhile_is_not_written_and_holds_up_nothing_else() {
             format!("POST {CONFIG_MAPS}")
         ]
     );
+}
+
+#[tokio::test]
+async fn what_goes_does_not_wait_for_a_key_that_moved_meanwhile() {
+    let fake = Fake::new(|what| match what.starts_with("GET ") {
+        true => status(404, "NotFound"),
+        false => stored(true, "42"),
+    });
+    let (reader, _news) = fake.reader();
+    let mut output = target();
+    output.annotations = BTreeMap::from([("about".into(), "the whole".into())]);
+    let write = Write::Patch {
+        output,
+        found: found(),
+        remove: vec!["revoked".into()],
+        data: true,
+    };
+    let executed = Executed::all(&reader, &[write], &mut Vault::default()).await;
+    assert_eq!((executed.written, executed.later.len()), (0, 1));
+    let (_, body) = &fake.asked()[1];
+    assert_eq!(body["data"], json!({"revoked": null}));
+    assert_eq!(body["metadata"]["annotations"], json!({}));
+    assert_eq!(fake.lines().len(), 2);
 }
 
 #[tokio::test]

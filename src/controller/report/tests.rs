@@ -123,6 +123,7 @@ fn a_long_note_is_cut_between_characters() {
 
 fn snapshot() -> Snapshot {
     Snapshot {
+        skew: None,
         now: Timestamp::UNIX_EPOCH,
         name: NamespacedName::new("claude", "production"),
         workspace: None,

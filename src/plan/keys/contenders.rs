@@ -35,8 +35,8 @@ impl<'a> Contenders<'a> {
                 continue;
             };
             contenders.claim_target(snapshot, facts, key);
-            let settling = Settling::new(snapshot, facts, key);
-            if let ValueLookup::Known(value) = settling.lookup(&key.source) {
+            let (_, lookup) = Settling::new(snapshot, facts, key).source();
+            if let ValueLookup::Known(value) = lookup {
                 contenders.claim_key(value.digest, (facts, &key.service));
             }
         }
@@ -44,8 +44,8 @@ impl<'a> Contenders<'a> {
             if let Ok(key) = &rival.facts.object.spec {
                 contenders.claim_target(snapshot, &rival.facts, key);
             }
-            if let Some(digest) = rival.digest {
-                contenders.rivals.entry(digest).or_default().push(rival);
+            for digest in &rival.digests {
+                contenders.rivals.entry(*digest).or_default().push(rival);
             }
         }
         contenders

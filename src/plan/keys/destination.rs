@@ -2,10 +2,11 @@
 //! Must not decide which value it is.
 
 use super::contenders::Contenders;
-use super::{Settling, Trouble, denied};
+use super::{Settling, Trouble, denied_in, gateways};
 use crate::api::conditions::reason;
-use crate::facts::{KeyRefFacts, OutputId, Rival, SecretFacts, SecretLookup};
+use crate::facts::{KeyRefFacts, OutputId, Ownership, Rival, SecretFacts, SecretLookup, in_use};
 use crate::policy::digest::Digest;
+use crate::policy::finding::Kind;
 use crate::policy::key::{ApiKey, Scope, SecretKey};
 
 impl<'a> Settling<'a> {
@@ -36,15 +37,51 @@ impl<'a> Settling<'a> {
         Some(Trouble::fault(reason::REF_NOT_PERMITTED, message))
     }
 
+    /// What keeps a gateway's Secret from being written.
+    pub(super) fn gateways_trouble(&self) -> Option<Trouble> {
+        let gateways = self.places.iter().filter(|place| !place.is_target);
+        gateways.into_iter().find_map(|place| {
+            if let Some(SecretLookup::Denied) = self.snapshot.secrets.get(&place.id.name) {
+                return Some(denied_in(&place.id.name.namespace));
+            }
+            let foreign = place.found.is_some_and(|found| !found.is_ours());
+            foreign.then(|| {
+                let message = format!(
+                    "Secret {} is where the gateway looks for its keys, and was not made by this operator, so \
+                     it is left alone. Delete it, or rename the gateway.",
+                    place.id.name
+                );
+                Trouble::fault(reason::NOT_OURS, message)
+            })
+        })
+    }
+
     /// What keeps the target from being written.
     pub(super) fn target_trouble(&self, contenders: &Contenders<'_>) -> Option<Trouble> {
         let target = self.key.target.as_ref()?;
         let namespace = &self.facts.object.name.namespace;
         let id = OutputId::secret(namespace.clone(), target.secret.clone());
         if let Some(SecretLookup::Denied) = self.snapshot.secrets.get(&id.name) {
-            return Some(denied(namespace));
+            return Some(denied_in(namespace));
         }
-        if self.output.is_some_and(|output| !output.is_ours()) {
+        let found = self.snapshot.outputs.get(&id);
+        let is_gateways = found.is_some_and(|found| {
+            matches!(
+                &found.owner,
+                Ownership::Controlled {
+                    kind: Kind::Workspace,
+                    ..
+                }
+            )
+        });
+        if is_gateways || gateways(self.snapshot).any(|gateway| gateway == id) {
+            let message = format!(
+                "Secret {} is for a gateway's keys. Name another target.",
+                target.secret
+            );
+            return Some(Trouble::fault(reason::TARGET_CONFLICT, message));
+        }
+        if found.is_some_and(|found| !found.is_ours()) {
             let message = format!(
                 "Secret {} exists and was not made by this operator, so it is left alone. Delete it, or name \
                  another target.",
@@ -100,14 +137,15 @@ impl Rival {
     /// comes from; else the older; else the first by name.
     fn is_stronger_than(&self, facts: &KeyRefFacts, key: &ApiKey, digest: Digest) -> bool {
         let own = &facts.object;
-        let used = facts
-            .versions
-            .iter()
-            .find(|version| version.active_until.is_none());
-        let in_use = used.is_some_and(|version| version.fingerprint == digest.fingerprint());
+        let in_use = is_in_use(facts, digest);
         let theirs = self.facts.object.spec.as_ref().ok();
         let at_home = theirs.is_some_and(|key| key.source.namespace == self.name.namespace);
-        let rank = (!self.in_use, !at_home, self.created, &self.name);
+        let rank = (
+            !is_in_use(&self.facts, digest),
+            !at_home,
+            self.created,
+            &self.name,
+        );
         rank < (
             !in_use,
             key.source.namespace != own.name.namespace,
@@ -115,4 +153,9 @@ impl Rival {
             &own.name,
         )
     }
+}
+
+/// Whether the status says that this key is in use: who uses it was there first.
+fn is_in_use(facts: &KeyRefFacts, digest: Digest) -> bool {
+    in_use(&facts.versions) == Some(digest.fingerprint())
 }

@@ -3,8 +3,14 @@
 
 mod contenders;
 mod destination;
+mod places;
+mod retirement;
+mod room;
 mod source;
 mod versions;
+
+pub use places::{Place, data_key, gateways};
+pub use retirement::{Retirement, When};
 
 use contenders::Contenders;
 use jiff::Timestamp;
@@ -12,8 +18,7 @@ use jiff::Timestamp;
 use super::output::KeyHandle;
 use crate::api::conditions::reason;
 use crate::facts::{
-    KeyMemory, KeyRefFacts, KeyVersion, OutputFacts, OutputId, SecretFacts, SecretLookup, Snapshot,
-    ValueLookup,
+    KeyMemory, KeyRefFacts, KeyVersion, SecretFacts, SecretLookup, Snapshot, ValueLookup, in_use,
 };
 use crate::policy::digest::{Digest, Fingerprint};
 use crate::policy::key::{ApiKey, SecretKey};
@@ -28,8 +33,10 @@ pub struct Settled {
     pub value: Value,
     /// What is wrong with what it refers to.
     pub unresolved: Option<Trouble>,
-    /// What keeps its target from being written.
+    /// What keeps its target, or a gateway's Secret, from being written with it.
     pub unprogrammed: Option<Trouble>,
+    /// Whether that is the target's trouble, which is then left alone.
+    pub untargeted: bool,
     /// Who else has the same key, if that matters.
     pub shared: Option<Trouble>,
     /// Versions seen, latest first.
@@ -38,6 +45,10 @@ pub struct Settled {
     pub dates: Option<Dates>,
     /// Whether the gateway may send requests with it, and which version.
     pub usable: Option<Fingerprint>,
+    /// How many versions of it the gateways' Secrets have room to remember.
+    pub room: usize,
+    /// What is to be said of the version before.
+    pub retirement: Option<Retirement>,
 }
 
 /// What is to become of a key's value.
@@ -99,6 +110,15 @@ impl Trouble {
     }
 }
 
+// === impl Settled ===
+
+impl Settled {
+    /// The version that is in use once this plan is carried out.
+    pub fn in_use(&self) -> Option<Fingerprint> {
+        in_use(&self.versions)
+    }
+}
+
 /// Settles every key of a snapshot, in its order; `None` for one whose spec is not understood.
 pub fn settle(snapshot: &Snapshot) -> Vec<Option<Settled>> {
     let contenders = Contenders::of(snapshot);
@@ -107,7 +127,10 @@ pub fn settle(snapshot: &Snapshot) -> Vec<Option<Settled>> {
         let key = facts.object.spec.as_ref().ok()?;
         Some(Settling::new(snapshot, facts, key).settle(&contenders))
     });
-    settled.collect()
+    let mut settled = settled.collect::<Vec<_>>();
+    room::make(snapshot, &mut settled);
+    retirement::consider(snapshot, &mut settled);
+    settled
 }
 
 impl Snapshot {
@@ -120,8 +143,8 @@ impl Snapshot {
             };
             let settling = Settling::new(self, facts, key);
             if settling.value_matters() {
-                let sources = settling.sources().into_iter();
-                let unread = sources
+                let unread = settling
+                    .sources()
                     .filter(|source| settling.may_be_read(source))
                     .filter(|source| settling.lookup(source) == ValueLookup::Unread);
                 secrets.extend(unread.map(SecretKey::secret));
@@ -141,6 +164,14 @@ impl Snapshot {
 }
 
 impl Snapshot {
+    /// What our Secrets remember of a key.
+    pub fn remembered<'a>(&'a self, facts: &'a KeyRefFacts) -> impl Iterator<Item = &'a KeyMemory> {
+        let key = facts.object.spec.as_ref().ok();
+        let places = key.map(|key| places::of(self, facts, key));
+        let places = places.into_iter().flatten();
+        places.filter_map(|place| place.memory())
+    }
+
     /// Secrets that are named for the client keys in them.
     fn client_keys(&self) -> impl Iterator<Item = &NamespacedName> {
         let workspace = self.workspace.iter();
@@ -161,24 +192,19 @@ struct Settling<'a> {
     snapshot: &'a Snapshot,
     facts: &'a KeyRefFacts,
     key: &'a ApiKey,
-    output: Option<&'a OutputFacts>,
+    /// Where its value is or goes: the target first.
+    places: Vec<Place<'a>>,
 }
 
 // === impl Settling ===
 
 impl<'a> Settling<'a> {
     fn new(snapshot: &'a Snapshot, facts: &'a KeyRefFacts, key: &'a ApiKey) -> Self {
-        let target = key.target.as_ref().map(|target| {
-            OutputId::secret(facts.object.name.namespace.clone(), target.secret.clone())
-        });
-        let output = target
-            .and_then(|id| snapshot.outputs.get(&id))
-            .map(|output| &**output);
         Self {
             snapshot,
             facts,
             key,
-            output,
+            places: places::of(snapshot, facts, key),
         }
     }
 
@@ -188,6 +214,10 @@ impl<'a> Settling<'a> {
             Some(trouble) => (self.without_admission(&trouble), Some(trouble)),
             None => self.value(source, lookup),
         };
+        if self.key.revoked {
+            let message = "The key is revoked, as spec.state asks, and was taken away.";
+            value = Value::Empty(Trouble::wanted(reason::REVOKED, message));
+        }
         let shared = match &value {
             Value::Use(handle) => self.shared(handle.digest, contenders),
             Value::Keep | Value::Empty(_) => None,
@@ -209,8 +239,7 @@ impl<'a> Settling<'a> {
             present.expires = dates.expires;
         }
         if let Some(dates) = &dates
-            && dates.rotation.0.suspend
-            && dates.clock.state.is_due()
+            && self.is_suspended(dates, in_use)
         {
             let message = "The key is overdue and the rotation says Suspend, so it was taken away. Put a new version into the source.";
             let trouble = Trouble::fault(reason::SUSPENDED, message);
@@ -221,16 +250,34 @@ impl<'a> Settling<'a> {
         let held = in_use.filter(|_| !matches!(value, Value::Empty(_)) && gateway.is_none());
         if matches!(value, Value::Use(_)) {
             unresolved = unresolved.or(gateway);
+            unresolved = unresolved.or_else(|| self.next_trouble(source));
         }
+        let target = self.target_trouble(contenders);
         Settled {
             usable: held,
-            unprogrammed: self.target_trouble(contenders),
+            untargeted: target.is_some(),
+            unprogrammed: target.or_else(|| self.gateways_trouble()),
             value,
             unresolved,
             shared,
             versions,
             dates,
+            room: 0,
+            retirement: None,
         }
+    }
+
+    /// Whether it is taken away for being overdue. Not while two clocks disagree on that,
+    /// unless it is away already.
+    fn is_suspended(&self, dates: &Dates, in_use: Option<Fingerprint>) -> bool {
+        let is_away = || {
+            let memory = self.memory();
+            memory
+                .is_some_and(|memory| memory.emptied && Some(memory.sha256.fingerprint()) == in_use)
+        };
+        dates.rotation.0.suspend
+            && dates.clock.state.is_due()
+            && (!self.snapshot.clocks_differ() || is_away())
     }
 
     fn is_revoked(&self, digest: Digest) -> bool {
@@ -239,14 +286,24 @@ impl<'a> Settling<'a> {
             .contains(&digest.fingerprint())
     }
 
+    /// What is remembered of it: on its target, else in a gateway's Secret.
     fn memory(&self) -> Option<&'a KeyMemory> {
-        self.output.and_then(|output| output.memory.as_deref())
+        self.memories().next()
+    }
+
+    fn memories(&self) -> impl Iterator<Item = &'a KeyMemory> {
+        self.places.iter().filter_map(Place::memory)
+    }
+
+    /// What is still there as it was left.
+    fn held(&self) -> Option<&'a KeyMemory> {
+        self.places.iter().find_map(Place::held)
     }
 
     fn lookup(&self, source: &SecretKey) -> ValueLookup {
         let secret = self.snapshot.secrets.get(&source.secret());
         secret.map_or(ValueLookup::Unread, |secret| {
-            secret.value(source, self.memory())
+            secret.value(source, self.memories())
         })
     }
 
@@ -258,12 +315,8 @@ impl<'a> Settling<'a> {
     }
 }
 
-/// Statuses and annotations hold whole seconds; so does what is remembered.
-pub fn whole_second(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
-}
-
-fn denied(namespace: &str) -> Trouble {
+/// What to say where Secrets may not be touched, and the command that permits it.
+pub fn denied_in(namespace: &str) -> Trouble {
     let message = format!(
         "The operator may not touch Secrets in namespace {namespace}. An administrator can permit it: \
          kubectl create rolebinding anthropic-rbac-secrets -n {namespace} --clusterrole=anthropic-rbac-secrets \

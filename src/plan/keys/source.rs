@@ -1,7 +1,7 @@
 //! Where a key's value comes from: whether it may attach, which source counts, what is in it.
 //! Must not decide where the value goes.
 
-use super::{Settling, Trouble, Value, denied};
+use super::{Settling, Trouble, Value, denied_in};
 use crate::api::conditions::reason;
 use crate::facts::{SecretLookup, Snapshot, ValueLookup};
 use crate::plan::output::KeyHandle;
@@ -50,12 +50,7 @@ impl<'a> Settling<'a> {
             let message = format!("Workspace {name} is Disabled, so its keys are taken away.");
             return Some(Trouble::wanted(reason::WORKSPACE_DISABLED, message));
         }
-        self.key.revoked.then(|| {
-            Trouble::wanted(
-                reason::REVOKED,
-                "The key is revoked, as spec.state asks, and was taken away.",
-            )
-        })
+        None
     }
 
     /// A permission that ended, and a wish, take the key away at once. A missing Workspace in
@@ -69,32 +64,80 @@ impl<'a> Settling<'a> {
     }
 
     pub(super) fn value_matters(&self) -> bool {
-        self.admission().is_none()
+        !self.key.revoked && self.admission().is_none()
     }
 
-    /// The staged successor once it is there and its time has come, else the source.
+    /// The staged successor once it is there and its time has come, else the source. Once it
+    /// has taken over it counts as the source: what it held last stays if it goes bad.
     pub(super) fn source(&self) -> (&'a SecretKey, ValueLookup) {
-        if let Some(next) = &self.key.next
-            && next.activate_at.is_none_or(|at| at <= self.snapshot.now)
-        {
-            let lookup = self.lookup(&next.source);
-            let permitted = self.source_permitted(&next.source);
-            let good = matches!(lookup, ValueLookup::Known(facts)
-                if facts.shape.wrong_as_api_key().is_none() && !self.is_revoked(facts.digest));
-            if good && permitted {
-                return (&next.source, lookup);
-            }
-        }
-        (&self.key.source, self.lookup(&self.key.source))
+        let next = self.due_next().filter(|next| {
+            self.has_taken_over(next) || (self.next_is_good(next) && self.is_as_wide(next))
+        });
+        let source = next.unwrap_or(&self.key.source);
+        (source, self.lookup(source))
     }
 
-    pub(super) fn sources(&self) -> Vec<&'a SecretKey> {
-        let next = self.key.next.as_ref();
-        let due = next.filter(|next| next.activate_at.is_none_or(|at| at <= self.snapshot.now));
-        [Some(&self.key.source), due.map(|next| &next.source)]
-            .into_iter()
-            .flatten()
-            .collect()
+    /// Where a value that matters may be.
+    pub(super) fn sources(&self) -> impl Iterator<Item = &'a SecretKey> {
+        let next = self.due_next();
+        let before = next.is_none_or(|next| !self.has_taken_over(next));
+        let source = before.then_some(&self.key.source);
+        source.into_iter().chain(next)
+    }
+
+    fn has_taken_over(&self, next: &SecretKey) -> bool {
+        self.memory().is_some_and(|memory| memory.source == *next)
+    }
+
+    /// The staged successor, once its time has come.
+    fn due_next(&self) -> Option<&'a SecretKey> {
+        let next = self.key.next.as_ref()?;
+        let due = next.activate_at.is_none_or(|at| at <= self.snapshot.now);
+        due.then_some(&next.source)
+    }
+
+    fn next_is_good(&self, next: &SecretKey) -> bool {
+        let good = matches!(self.lookup(next), ValueLookup::Known(facts)
+            if facts.shape.wrong_as_api_key().is_none() && !self.is_revoked(facts.digest));
+        good && self.may_be_read(next)
+    }
+
+    /// Whether the successor may go wherever the source may: else taking over would deny
+    /// requests.
+    fn is_as_wide(&self, next: &SecretKey) -> bool {
+        let barred = |source| self.gateway_trouble(source, self.secret(source)).is_some();
+        !barred(next) || barred(&self.key.source)
+    }
+
+    /// What keeps a successor whose time has come from taking over, if that is a fault. One that
+    /// is not there yet may be on its way.
+    pub(super) fn next_trouble(&self, in_use: &SecretKey) -> Option<Trouble> {
+        let next = self.due_next().filter(|next| *next != in_use)?;
+        if !self.may_be_read(next) {
+            let message = format!(
+                "Secret {} in spec.next does not exist or does not permit its use here, so the present version \
+                 stays; ask its owner for the annotation anthropic-rbac.io/allow-namespaces.",
+                next.secret()
+            );
+            return Some(Trouble::fault(reason::REF_NOT_PERMITTED, message));
+        }
+        match self.lookup(next) {
+            ValueLookup::Known(facts) => match facts.shape.wrong_as_api_key() {
+                Some(wrong) => {
+                    let message = format!(
+                        "The value in {next} does not take over: {wrong}. Put one API key there, or remove spec.next."
+                    );
+                    Some(Trouble::fault(reason::INVALID_KEY, message))
+                }
+                None if self.is_revoked(facts.digest) => None,
+                None => self.gateway_trouble(next, self.secret(next)),
+            },
+            ValueLookup::Denied => Some(denied_in(&next.namespace)),
+            ValueLookup::Missing
+            | ValueLookup::Unread
+            | ValueLookup::NoSecret
+            | ValueLookup::Assumed => None,
+        }
     }
 
     pub(super) fn value(
@@ -172,7 +215,7 @@ impl<'a> Settling<'a> {
                 );
                 Trouble::fault(reason::SOURCE_KEY_MISSING, message)
             }
-            ValueLookup::Denied => denied(&source.namespace),
+            ValueLookup::Denied => denied_in(&source.namespace),
             ValueLookup::Unread => Trouble::fault(
                 reason::PENDING,
                 format!("Secret {} has not been read yet.", source.secret()),

@@ -5,45 +5,35 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::{Dates, Settling, Value, whole_second};
-use crate::facts::{KeyVersion, SecretFacts, ValueLookup};
+use super::{Dates, Settling, Value};
+use crate::facts::{KeyVersion, SecretFacts, ValueLookup, in_use, whole_second};
 use crate::policy::digest::Fingerprint;
 use crate::policy::rotation::{Beginning, Origin, Rotation};
 
 /// Versions remembered: the one in use and the five before it that a status shows.
-const REMEMBERED: usize = 6;
+pub(super) const REMEMBERED: usize = 6;
 
 impl Settling<'_> {
     /// The version that is in use once this plan is carried out.
     pub(super) fn in_use(&self, value: &Value, lookup: ValueLookup) -> Option<Fingerprint> {
         match value {
             Value::Use(handle) => Some(handle.digest.fingerprint()),
-            Value::Keep => match self.memory() {
-                Some(memory) => Some(memory.sha256.fingerprint()).filter(|_| !memory.emptied),
+            Value::Keep => match self.held() {
+                Some(held) => Some(held.sha256.fingerprint()),
                 // Who may not look has not lost what there was: the status remembers it.
-                None if lookup == ValueLookup::Denied => self.reported(),
+                None if lookup == ValueLookup::Denied => in_use(&self.facts.versions),
                 None => None,
             },
             Value::Empty(_) => None,
         }
     }
 
-    /// The version that the status says is in use.
-    fn reported(&self) -> Option<Fingerprint> {
-        let mut versions = self.facts.versions.iter();
-        let present = versions.find(|version| version.active_until.is_none());
-        present.map(|version| version.fingerprint)
-    }
-
     /// All versions seen, latest first, brought up to the one in use.
     pub(super) fn versions(&self, in_use: Option<Fingerprint>) -> Vec<KeyVersion> {
         let now = whole_second(self.snapshot.now);
         let mut known: BTreeMap<Fingerprint, KeyVersion> = BTreeMap::new();
-        let remembered = self
-            .memory()
-            .map(|memory| memory.versions.as_slice())
-            .unwrap_or_default();
-        for version in remembered.iter().chain(&self.facts.versions) {
+        let remembered = self.memories().flat_map(|memory| &memory.versions);
+        for version in remembered.chain(&self.facts.versions) {
             let entry = known
                 .entry(version.fingerprint)
                 .or_insert_with(|| version.clone());

@@ -1,11 +1,13 @@
 //! What an ApiKeyRef says of itself, and what it announces. Never a key's value.
 //! Must not decide.
 
+use jiff::Timestamp;
+
 use super::{Conditions, MOST_LISTED, failure, time, update};
 use crate::api::conditions::{self, event, reason};
 use crate::api::{ApiKeyRefStatus, FindingStatus, PreviousVersion};
-use crate::facts::{Is, KeyRefFacts, KeyVersion, OutputId, Snapshot};
-use crate::plan::keys::{Settled, Trouble, Value};
+use crate::facts::{Is, KeyRefFacts, KeyVersion, OutputId, Snapshot, in_use};
+use crate::plan::keys::{Retirement, Settled, Trouble, Value, When, gateways};
 use crate::plan::output::{Announcement, Status, StatusUpdate};
 use crate::policy::finding::{Finding, Kind};
 use crate::policy::resolve::KeyOutcome;
@@ -36,11 +38,12 @@ pub fn status(
     };
     match (&object.spec, settled) {
         (Ok(_), Some(settled)) => {
-            versions(&mut status, settled);
+            versions(&mut status, settled, snapshot.now);
             resolved_refs(&mut conditions, settled, outcome);
             programmed(&mut conditions, snapshot, facts, settled);
             rotation_due(&mut conditions, settled);
             unique(&mut conditions, settled);
+            retirable(&mut conditions, snapshot, settled);
         }
         (spec, _) => {
             let message = spec
@@ -72,13 +75,7 @@ pub fn announcement(facts: &KeyRefFacts, settled: Option<&Settled>) -> Option<An
     let settled = settled?;
     let dates = settled.dates.as_ref()?;
     let state = dates.clock.state;
-    let in_use = |versions: &[KeyVersion]| {
-        let present = versions
-            .iter()
-            .find(|version| version.active_until.is_none());
-        present.map(|version| version.fingerprint)
-    };
-    let fingerprint = in_use(&settled.versions)?;
+    let fingerprint = settled.in_use()?;
     let replaced = in_use(&facts.versions).is_some_and(|before| before != fingerprint);
     if facts.rotation == Some(state) && !replaced {
         return None;
@@ -145,7 +142,7 @@ pub fn shown(finding: &Finding) -> FindingStatus {
     }
 }
 
-fn versions(status: &mut ApiKeyRefStatus, settled: &Settled) {
+fn versions(status: &mut ApiKeyRefStatus, settled: &Settled, now: Timestamp) {
     let present = settled
         .versions
         .iter()
@@ -166,8 +163,12 @@ fn versions(status: &mut ApiKeyRefStatus, settled: &Settled) {
         status.issued_at_origin = dates.issued.map(|(_, origin)| origin.into());
         status.expires_at = time(dates.expires);
         status.due_at = time(dates.clock.due_at);
-        status.next_transition = time(dates.clock.next_transition);
     }
+    let transition = settled.dates.as_ref();
+    let transition = transition.and_then(|dates| dates.clock.next_transition);
+    let retirement = settled.retirement.as_ref();
+    let retirement = retirement.and_then(|retirement| retirement.boundary(now));
+    status.next_transition = time(transition.into_iter().chain(retirement).min());
     let state = settled
         .dates
         .as_ref()
@@ -222,26 +223,27 @@ fn programmed(
     facts: &KeyRefFacts,
     settled: &Settled,
 ) {
-    let target = facts
-        .object
-        .spec
-        .as_ref()
-        .ok()
-        .and_then(|key| key.target.as_ref());
-    let id = target
+    let key = facts.object.spec.as_ref().ok();
+    let target = key
+        .and_then(|key| key.target.as_ref())
         .map(|target| OutputId::secret(facts.object.name.namespace.clone(), target.secret.clone()));
-    let failed = id.as_ref().and_then(|id| failure(snapshot, id));
-    let exists = id
+    let exists = target
         .as_ref()
         .is_none_or(|id| snapshot.outputs.contains_key(id));
+    let has_gateway = gateways(snapshot).next().is_some();
+    let failed = target
+        .clone()
+        .into_iter()
+        .chain(gateways(snapshot))
+        .find_map(|id| failure(snapshot, &id));
     let (is, reason, message) = if let Some(trouble) = &settled.unprogrammed {
         (Is::False, trouble.reason, trouble.message.clone())
     } else if let Some((reason, message)) = failed {
         (Is::False, reason, message)
     } else {
         match &settled.value {
-            Value::Use(_) if id.is_none() => {
-                let message = "It has no target; the policy names it for its users.";
+            Value::Use(_) if target.is_none() && !has_gateway => {
+                let message = "It has no target and the Workspace no gateway; the policy names it for its users.";
                 (Is::True, reason::PROGRAMMED, message.to_owned())
             }
             Value::Use(_) => (
@@ -334,4 +336,50 @@ fn wanted(settled: &Settled) -> Option<&Trouble> {
         Value::Empty(trouble) if trouble.wanted => Some(trouble),
         Value::Empty(_) | Value::Use(_) | Value::Keep => None,
     }
+}
+
+/// What may become of the version before the one in use.
+fn retirable(conditions: &mut Conditions<'_>, snapshot: &Snapshot, settled: &Settled) {
+    let Some(Retirement { version, when }) = &settled.retirement else {
+        return conditions.set(
+            conditions::PREVIOUS_KEY_RETIRABLE,
+            Is::False,
+            reason::NO_PREVIOUS_KEY,
+            "There is no previous version.",
+        );
+    };
+    let id = match &version.key_id {
+        Some(id) => format!("{} ({id})", version.fingerprint),
+        None => version.fingerprint.to_string(),
+    };
+    let (is, reason, message) = match when {
+        When::From(at) if *at <= snapshot.now => (
+            Is::True,
+            reason::RETIRABLE,
+            format!(
+                "Version {id} is in no Secret and no mounted file any more. Disable it at Anthropic, after a \
+                 restart of the pods that read it from an environment variable."
+            ),
+        ),
+        When::From(at) => (
+            Is::False,
+            reason::NOT_LOADED,
+            format!(
+                "Running pods may read version {id} from a mounted file until {at}. Wait until then."
+            ),
+        ),
+        When::Unwritten(secret) => (
+            Is::False,
+            reason::NOT_LOADED,
+            format!(
+                "Secret {secret} may still hold version {id}, since it cannot be written. Programmed says why."
+            ),
+        ),
+        When::UsedElsewhere => (
+            Is::False,
+            reason::SHARED_KEY,
+            format!("Another ApiKeyRef uses version {id}. Give that one a key of its own first."),
+        ),
+    };
+    conditions.set(conditions::PREVIOUS_KEY_RETIRABLE, is, reason, message);
 }

@@ -9,11 +9,10 @@ pub mod workspace;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::keys::whole_second;
 use super::output::{Status, StatusUpdate};
 use crate::api::conditions::{self, reason};
 use crate::api::convert::{ReportsConditions, status_content};
-use crate::facts::{Is, Observed, OutputId, Snapshot, StatusMark, WriteFailure};
+use crate::facts::{Is, Observed, OutputId, Snapshot, StatusMark, WriteFailure, whole_second};
 
 /// Most entries of a list in a status.
 pub const MOST_LISTED: usize = 20;

@@ -7,9 +7,9 @@ use crate::api::{
     ApiAccess, EffectiveRole, EffectiveRotation, EffectiveWorkspace, FindingTotals, OnOverdue,
     OutputStatus, WorkspaceCounts, WorkspaceStatus,
 };
-use crate::facts::{Is, OutputKind, Snapshot, WorkspaceFacts};
+use crate::facts::{Is, OutputId, OutputKind, SecretLookup, Snapshot, WorkspaceFacts};
 use crate::gateway::policy_json::Rendered;
-use crate::plan::keys::Settled;
+use crate::plan::keys::{Settled, denied_in, gateways};
 use crate::plan::output::{Output, Plan, Status, StatusUpdate};
 use crate::policy::finding::Severity;
 use crate::policy::grant::Phase;
@@ -23,6 +23,36 @@ pub fn unwritten(snapshot: &Snapshot, outputs: &[Output]) -> Option<(&'static st
     outputs
         .iter()
         .find_map(|output| failure(snapshot, &output.id))
+}
+
+/// What keeps keys out of a gateway's Secret.
+fn keyless(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Option<(&'static str, String)> {
+    let failed = gateways(snapshot).find_map(|id| failure(snapshot, &id));
+    let denied = || {
+        let denied = |id: &OutputId| {
+            let lookup = snapshot.secrets.get(&id.name);
+            matches!(lookup, Some(SecretLookup::Denied))
+        };
+        let trouble = denied_in(&snapshot.name.namespace);
+        gateways(snapshot)
+            .any(|id| denied(&id))
+            .then_some((trouble.reason, trouble.message))
+    };
+    let full = || {
+        let troubles = settled
+            .iter()
+            .flatten()
+            .filter_map(|s| s.unprogrammed.as_ref());
+        let full = troubles
+            .filter(|trouble| trouble.reason == reason::WORKSPACE_FULL)
+            .count();
+        let message = format!(
+            "The gateways have no room for {full} of the ApiKeyRefs; their statuses say so. Delete those that are \
+             not needed, or use a second Workspace."
+        );
+        (full > 0).then_some((reason::WORKSPACE_FULL, message))
+    };
+    failed.or_else(denied).or_else(full)
 }
 
 /// The status of an accepted Workspace, if it differs.
@@ -39,10 +69,12 @@ pub fn accepted(
     let mut conditions = Conditions::of(object, snapshot.now);
     let message = "The spec makes sense as a whole.";
     conditions.set(conditions::ACCEPTED, Is::True, reason::ACCEPTED, message);
-    let config_maps = plan
+    let gateways: Vec<_> = gateways(snapshot).collect();
+    let outputs = plan
         .outputs
         .iter()
-        .filter(|output| output.id.kind == OutputKind::ConfigMap);
+        .filter(|output| output.id.kind == OutputKind::ConfigMap || gateways.contains(&output.id));
+    let unwritten = unwritten.or_else(|| keyless(snapshot, settled));
     let (is, why, message) = match (unwritten, workspace.gateways.first()) {
         (Some((reason, message)), _) => (Is::False, reason, message),
         (None, Some(gateway)) => {
@@ -101,7 +133,7 @@ pub fn accepted(
             keys: count(snapshot.keys.len()),
             keys_due: count(due.filter(|dates| dates.clock.state.is_due()).count()),
         }),
-        outputs: config_maps.map(output_status).collect(),
+        outputs: outputs.map(output_status).collect(),
         gateways: Vec::new(),
         findings: plan.findings.iter().take(MOST_LISTED).map(shown).collect(),
         finding_totals: Some(totals(plan)),

@@ -25,6 +25,10 @@ pub(super) fn is_key(plan: &Plan, value: &str) -> bool {
     matches!(content_of(plan, "target"), Some(Content::Key(handle)) if handle.digest == want)
 }
 
+fn kept(value: &str) -> Content {
+    Content::Kept(Some(Digest::of(value.as_bytes())))
+}
+
 pub(super) fn ready(plan: &Plan) -> (String, String) {
     condition(plan, "Ready", "claude/search")
 }
@@ -64,7 +68,7 @@ fn the_last_good_stays_while_the_source_is_missing_or_malformed() {
     let mut stage = mapped();
     stage.remove(Change::SecretGone(NamespacedName::new("claude", "source")));
     let plan = stage.plan();
-    assert_eq!(content_of(&plan, "target"), Some(&Content::Kept));
+    assert_eq!(content_of(&plan, "target"), Some(&kept(KEY_A)));
     assert_eq!(ready(&plan), ("False".into(), "SourceNotFound".into()));
     assert_eq!(condition(&plan, "Programmed", "claude/search").0, "True");
     assert_eq!(
@@ -82,7 +86,7 @@ fn the_last_good_stays_while_the_source_is_missing_or_malformed() {
         stage.apply(&secret("claude/source", value));
         assert_eq!(
             content_of(&stage.plan(), "target"),
-            Some(&Content::Kept),
+            Some(&kept(KEY_A)),
             "{value:?}"
         );
         assert_eq!(ready(&stage.plan()).1, reason);
@@ -143,7 +147,7 @@ fn a_workspace_that_went_and_came_back_leaves_the_target_alone() {
         "production",
     )));
     let plan = stage.plan();
-    assert_eq!(content_of(&plan, "target"), Some(&Content::Kept));
+    assert_eq!(content_of(&plan, "target"), Some(&kept(KEY_A)));
     assert_eq!(ready(&plan).1, "WorkspaceNotFound");
     let secrets = |stage: &Stage| {
         stage
@@ -377,12 +381,12 @@ fn a_version_that_cannot_be_told_from_a_revoked_one_does_not_stay() {
         let name = NamespacedName::new("claude", "production");
         let mut snapshot = stage.world.snapshot(&name, stage.now).unwrap();
         for output in snapshot.outputs.values_mut() {
-            std::sync::Arc::make_mut(output).memory = None;
+            std::sync::Arc::make_mut(output).memory.clear();
         }
         let plan = crate::plan::plan(&snapshot);
         content_of(&plan, "target").cloned()
     };
     let revoked = json!({"revokedFingerprints": ["1a2b3c4d5e6f7081"]});
     assert_eq!(forgetful(revoked), Some(Content::Emptied));
-    assert_eq!(forgetful(json!({})), Some(Content::Kept));
+    assert_eq!(forgetful(json!({})), Some(Content::Kept(None)));
 }

@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod gateway;
 mod keys;
 mod order;
 mod quiet;

@@ -71,10 +71,11 @@ fn somebody_elses_label_is_no_reason_to_write() {
 fn somebody_elses_edit_is_undone() {
     let mut stage = settled();
     let undone = |writes: Vec<Write>| matches!(&writes[..], [Write::Patch { data: true, .. }]);
-    assert!(undone(edited(&mut stage, |facts| facts.intact = false)));
+    assert!(undone(edited(&mut stage, |facts| facts.tampered =
+        facts.data_keys.iter().cloned().collect())));
     let mut stage = settled();
     let writes = edited(&mut stage, |facts| {
-        facts.intact = false;
+        facts.tampered.insert(Name::from("more.json"));
         facts.data_keys.push(Name::from("more.json"));
     });
     assert!(

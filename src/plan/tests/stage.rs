@@ -1,7 +1,7 @@
 //! A stage to plan on: objects go in as a person would write them, plans come out, and what a
 //! plan writes can be put back as the API server would show it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -64,6 +64,11 @@ impl Stage {
 
     pub(super) fn remove(&mut self, change: Change) -> Affected {
         self.world.apply(change)
+    }
+
+    /// A Secret of ours, as somebody else's edit leaves it.
+    pub(super) fn put_secret(&mut self, facts: OutputFacts, name: NamespacedName) {
+        self.world.apply(Change::Secret(name, secret_of(facts)));
     }
 
     pub(super) fn plan_of(&self, workspace: &str) -> Plan {
@@ -252,10 +257,12 @@ fn written(output: &Output, version: &str) -> OutputFacts {
             Owner::Retained(name) => Ownership::Retained(name.clone()),
         },
         other_owners: Vec::new(),
-        memory: memory.map(|text| Arc::new(serde_json::from_str(text).unwrap())),
+        memory: memory
+            .map(|text| serde_json::from_str(text).unwrap())
+            .unwrap_or_default(),
         marks,
         data_keys: output.data.keys().cloned().collect(),
-        intact: true,
+        tampered: BTreeSet::new(),
     }
 }
 

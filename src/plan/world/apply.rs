@@ -57,7 +57,9 @@ impl World {
             .unwrap_or_default();
         self.references
             .set((Kind::Workspace, name.clone()), name, named);
-        Affected::from([name.clone()])
+        let mut affected = self.claim_all(name);
+        affected.insert(name.clone());
+        affected
     }
 
     fn set_binding(&mut self, name: &NamespacedName, facts: Option<BindingFacts>) -> Affected {
@@ -180,9 +182,15 @@ impl World {
         if !replace(&mut scope.by_name, &name.name, facts) {
             return Affected::new();
         }
+        let before = before.as_ref().and_then(owner);
         let after = scope.by_name.get(&name.name).and_then(owner);
-        let mut affected = self.set_owner(id, before.as_ref().and_then(owner), after);
+        let mut affected = self.set_owner(id, before.clone(), after.clone());
         affected.extend(self.touched(name));
+        // What a gateway's Secret remembers may be all that is known of a Workspace's keys.
+        let owners = before.into_iter().chain(after);
+        for (_, workspace) in owners.filter(|(kind, _)| *kind == Kind::Workspace) {
+            affected.extend(self.claim_all(&workspace));
+        }
         affected
     }
 
@@ -226,6 +234,15 @@ impl World {
         affected
     }
 
+    /// Brings the claims of a workspace's keys up to date.
+    fn claim_all(&mut self, workspace: &NamespacedName) -> Affected {
+        let attached = self.attached.get(workspace).into_iter();
+        let keys: Vec<_> = attached
+            .flat_map(|attached| attached.keys.keys().cloned())
+            .collect();
+        keys.iter().flat_map(|key| self.claim(key)).collect()
+    }
+
     /// Brings the claims of a key up to date.
     fn claim(&mut self, key: &NamespacedName) -> Affected {
         let claims = match self.keys.get(key).cloned() {
@@ -252,10 +269,9 @@ impl World {
             .into_iter()
             .flatten()
             .filter_map(|source| {
-                let memory = target.as_ref().and_then(|target| self.memory(target));
                 match self
                     .lookup(&source.secret())?
-                    .value(source, memory.as_deref())
+                    .value(source, self.memories(facts))
                 {
                     ValueLookup::Known(value) => Some(Claim::Key(value.digest)),
                     ValueLookup::Missing

@@ -15,9 +15,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::keys::data_key;
 use crate::facts::{
-    BindingFacts, KeyRefFacts, OutputFacts, OutputId, OutputKind, Ownership, Rival, SecretFacts,
-    SecretLookup, Snapshot, WorkspaceFacts,
+    BindingFacts, KeyMemory, KeyRefFacts, OutputFacts, OutputId, OutputKind, Ownership, Rival,
+    SecretFacts, SecretLookup, Snapshot, WorkspaceFacts,
 };
 use crate::policy::catalogue::Catalogue;
 use crate::policy::finding::Kind;
@@ -106,6 +107,7 @@ impl World {
         let known = |name: &Name| Some((name.clone(), self.namespaces.get(name)?.clone()));
         Some(Snapshot {
             now,
+            skew: None,
             name: workspace.clone(),
             workspace: self.workspaces.get(workspace).cloned(),
             bindings: attached.bindings.values().cloned().collect(),
@@ -119,13 +121,26 @@ impl World {
         })
     }
 
-    fn memory(&self, target: &NamespacedName) -> Option<Arc<crate::facts::KeyMemory>> {
-        let secret = self
-            .secrets
-            .get(&target.namespace)?
-            .by_name
-            .get(&target.name)?;
-        secret.output.as_ref()?.memory.clone()
+    /// What the Secrets written from a key remember of it.
+    fn memories<'a>(&'a self, facts: &'a KeyRefFacts) -> impl Iterator<Item = &'a KeyMemory> {
+        let key = facts.object.spec.as_ref().ok();
+        let namespace = &facts.object.name.namespace;
+        let target = key.and_then(|key| key.target.as_ref()).map(|target| {
+            let name = NamespacedName::new(namespace.clone(), target.secret.clone());
+            (name, target.key.clone())
+        });
+        let workspace = self
+            .workspaces
+            .get(&unit(&facts.workspace, &facts.object.name));
+        let gateways = workspace
+            .into_iter()
+            .flat_map(|workspace| references::keys_of(workspace));
+        let gateways = gateways.filter_map(move |name| Some((name, data_key(facts, key?))));
+        let places = target.into_iter().chain(gateways);
+        places.filter_map(|(name, data_key)| {
+            let secret = self.secrets.get(&name.namespace)?.by_name.get(&name.name)?;
+            secret.output.as_ref()?.memory.get(&data_key)
+        })
     }
 
     fn lookup(&self, name: &NamespacedName) -> Option<SecretLookup> {
@@ -161,6 +176,14 @@ impl World {
                 target.secret.clone(),
             ))
         });
+        let keys = self.workspaces.get(workspace);
+        let keys = keys
+            .into_iter()
+            .flat_map(|facts| references::keys_of(facts));
+        let named = named.chain(keys.map(|name| OutputId {
+            kind: OutputKind::Secret,
+            name,
+        }));
         let prefix =
             NamespacedName::new(workspace.namespace.clone(), format!("{}.", workspace.name));
         let after = self.config_maps.range(&prefix..).map(|(name, _)| name);
@@ -206,11 +229,6 @@ impl World {
             let Some(facts) = self.keys.get(name) else {
                 continue;
             };
-            let digest = self.claims.digests_of(name).next();
-            let present = facts
-                .versions
-                .iter()
-                .find(|version| version.active_until.is_none());
             rivals.insert(
                 name.clone(),
                 Rival {
@@ -218,10 +236,7 @@ impl World {
                     workspace: unit(&facts.workspace, name),
                     created: facts.object.created,
                     facts: facts.clone(),
-                    digest,
-                    in_use: digest.is_some_and(|digest| {
-                        present.is_some_and(|version| version.fingerprint == digest.fingerprint())
-                    }),
+                    digests: self.claims.digests_of(name).collect(),
                 },
             );
         }
@@ -260,7 +275,7 @@ fn foreign(secret: &SecretFacts) -> OutputFacts {
         other_owners: Vec::new(),
         marks: BTreeMap::new(),
         data_keys: Vec::new(),
-        intact: true,
-        memory: None,
+        tampered: BTreeSet::new(),
+        memory: BTreeMap::new(),
     }
 }

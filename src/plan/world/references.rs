@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::facts::{BindingFacts, KeyRefFacts, WorkspaceFacts};
+use crate::plan::outputs::keys_name;
 use crate::policy::finding::Kind;
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::subject::SubjectRef;
@@ -128,14 +129,22 @@ impl References {
     }
 }
 
-/// Secrets a Workspace refers to: client keys it blocks.
+/// Secrets a Workspace refers to: client keys it blocks, and those that hold its gateways' keys.
 pub fn of_workspace(facts: &WorkspaceFacts) -> Vec<NamespacedName> {
-    facts
-        .object
-        .spec
-        .as_ref()
+    let spec = facts.object.spec.as_ref();
+    let mut secrets = spec
         .map(|spec| client_keys(&spec.blocked))
-        .unwrap_or_default()
+        .unwrap_or_default();
+    secrets.extend(keys_of(facts));
+    secrets
+}
+
+/// The Secrets with the keys of a Workspace's gateways.
+pub fn keys_of(facts: &WorkspaceFacts) -> impl Iterator<Item = NamespacedName> {
+    let NamespacedName { namespace, name } = &facts.object.name;
+    let spec = facts.object.spec.as_ref().ok();
+    let gateways = spec.into_iter().flat_map(|spec| &spec.gateways);
+    gateways.map(|gateway| NamespacedName::new(namespace.clone(), keys_name(name, &gateway.name)))
 }
 
 /// Secrets a binding refers to: client keys it binds.
