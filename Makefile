@@ -44,6 +44,7 @@ test: ## everything CI runs, cheapest first
 	@$(PHASE) "generated files" $(MAKE) gen-check
 	@$(PHASE) "control plane" $(MAKE) control-plane
 	@$(PHASE) "manifests and documents" $(MAKE) check-files
+	@$(PHASE) "calendar" $(MAKE) check-calendar
 	@$(PHASE) "cluster tests" $(MAKE) test-cluster
 	@$(PHASE) "demo" $(MAKE) demo
 
@@ -95,6 +96,10 @@ check-files: ## kustomize builds, RBAC, Dockerfile, document links
 	@scripts/check-deploy.sh
 	@scripts/check-dockerfile.sh
 	@scripts/check-docs.sh
+
+.PHONY: check-calendar
+check-calendar: ## read the calendar of due keys with two libraries by other people (needs Python; npm if there)
+	@scripts/check-calendar.sh $(CARGO_ARGS)
 
 .PHONY: deny
 deny: ## licences, advisories and sources of dependencies (needs cargo-deny; fetches the advisory list)

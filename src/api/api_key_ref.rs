@@ -254,6 +254,9 @@ pub struct ApiKeyRefStatus {
     /// When the key in use expires at Anthropic, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
+    /// When the key becomes DueSoon: dueAt less the warning time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warn_at: Option<Time>,
     /// When the key is to be replaced: issuedAt plus the rotation period, or expiresAt if earlier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Time>,

@@ -2,6 +2,7 @@
 //! and from its answer to text.
 //! Must not hold rules: whatever is decided is decided in `plan` and `policy`.
 
+mod calendar;
 mod check;
 mod completions;
 mod crds;
@@ -9,6 +10,7 @@ mod explain;
 mod failure;
 mod folder;
 mod init;
+mod keys;
 mod layout;
 mod manifests;
 mod operator;
@@ -59,6 +61,8 @@ enum Command {
     Render(render::Args),
     Check(check::Args),
     Explain(explain::Args),
+    Keys(keys::Args),
+    Calendar(calendar::Args),
     Init(init::Args),
     Crds(crds::Args),
     Schema(schema::Args),
@@ -74,6 +78,8 @@ pub fn main() -> ExitCode {
         Command::Render(args) => render::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Keys(args) => keys::run(&args),
+        Command::Calendar(args) => calendar::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Crds(args) => crds::run(&args),
         Command::Schema(args) => schema::run(&args),

@@ -3,7 +3,10 @@
 
 mod cluster;
 mod files;
+mod keys;
 mod reported;
+
+pub use keys::Key;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -72,6 +72,8 @@ pub struct Beginning {
 pub struct Clock {
     /// Where it stands.
     pub state: State,
+    /// When it becomes, or became, due soon.
+    pub warn_at: Option<Timestamp>,
     /// When it is, or was, due.
     pub due_at: Option<Timestamp>,
     /// The next instant at which `state` changes.
@@ -127,29 +129,23 @@ impl Rotation {
         let Some(due_at) = by_age.into_iter().chain(expires).min() else {
             return Clock {
                 state: State::Unknown,
+                warn_at: None,
                 due_at: None,
                 next_transition: None,
             };
         };
-        let warn_at = days_before(due_at, self.warn_days);
-        let boundaries = [Some(warn_at), Some(due_at), expires];
-        let state = if expires.is_some_and(|end| end <= now) {
-            State::Expired
-        } else if due_at <= now {
-            State::Overdue
-        } else if warn_at <= now {
-            State::DueSoon
-        } else {
-            State::Fresh
-        };
+        let warn_at = Some(days_before(due_at, self.warn_days));
+        let due_at = Some(due_at);
+        let boundaries = [warn_at, due_at, expires];
         let next_transition = boundaries
             .into_iter()
             .flatten()
             .filter(|at| *at > now)
             .min();
         Clock {
-            state,
-            due_at: Some(due_at),
+            state: State::at(warn_at, due_at, expires, now),
+            warn_at,
+            due_at,
             next_transition,
         }
     }
@@ -158,6 +154,27 @@ impl Rotation {
 // === impl State ===
 
 impl State {
+    /// Where a version with these boundaries stands at `now`: from each instant on, it is past it.
+    pub fn at(
+        warn_at: Option<Timestamp>,
+        due_at: Option<Timestamp>,
+        expires_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Self {
+        let past = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+        if due_at.is_none() {
+            Self::Unknown
+        } else if past(expires_at) {
+            Self::Expired
+        } else if past(due_at) {
+            Self::Overdue
+        } else if past(warn_at) {
+            Self::DueSoon
+        } else {
+            Self::Fresh
+        }
+    }
+
     /// Its name, as in status, events and metrics.
     pub const fn name(self) -> &'static str {
         match self {

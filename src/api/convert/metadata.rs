@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ObjectMeta;
 use kube::core::PartialObjectMeta;
@@ -125,6 +126,15 @@ pub fn output(meta: &ObjectMeta) -> OutputFacts {
             .and_then(|text| serde_json::from_str(text).ok())
             .unwrap_or_default(),
     }
+}
+
+/// When the operator last changed an object's status, as the API server noted it.
+pub fn reported_at(meta: &ObjectMeta) -> Option<Timestamp> {
+    let fields = meta.managed_fields.iter().flatten();
+    let ours = fields.filter(|fields| {
+        fields.manager.as_deref() == Some(NAME) && fields.subresource.as_deref() == Some("status")
+    });
+    time(ours.filter_map(|fields| fields.time.as_ref()).max())
 }
 
 fn ownership(meta: &ObjectMeta) -> Ownership {
@@ -274,6 +284,21 @@ mod tests {
         );
         let retained = meta(json!({"annotations": {RETAINED_BY: "k"}}));
         assert_eq!(ownership(&retained), Ownership::Retained("k".into()));
+    }
+
+    #[test]
+    fn a_status_is_as_old_as_what_the_operator_wrote_of_it() {
+        let wrote = |manager: &str, subresource: &str, time: &str| json!({"manager": manager, "operation": "Apply", "subresource": subresource, "time": time});
+        let reported_at = |entries: Value| reported_at(&meta(json!({"managedFields": entries})));
+        let ours = wrote(NAME, "status", "2026-11-01T00:00:00Z");
+        let others = wrote("kubectl-edit", "status", "2026-11-02T00:00:00Z");
+        let spec = wrote(NAME, "", "2026-11-03T00:00:00Z");
+        assert_eq!(
+            reported_at(json!([others.clone(), ours, spec])),
+            "2026-11-01T00:00:00Z".parse().ok()
+        );
+        assert_eq!(reported_at(json!([others])), None);
+        assert_eq!(reported_at(json!([])), None);
     }
 
     #[test]

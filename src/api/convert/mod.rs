@@ -9,7 +9,8 @@ mod role_binding;
 mod status;
 mod workspace;
 
-pub use metadata::{namespace, output, secret};
+pub use fields::workspace_ref;
+pub use metadata::{namespace, output, reported_at, secret};
 pub use status::{ReportsConditions, status_content};
 
 use kube::core::DeserializeGuard;

@@ -92,7 +92,7 @@ pub async fn read(args: &ClusterArgs, only: Option<Name>) -> Result<Source, Fail
 }
 
 /// A client that gives up soon: somebody is waiting.
-async fn client(args: &ClusterArgs) -> Result<Client, Failure> {
+pub(super) async fn client(args: &ClusterArgs) -> Result<Client, Failure> {
     let none = |error: String| {
         Failure::BadInput(format!(
             "no cluster to read: {error}; name manifests with -f, or a cluster with --kubeconfig and --context"
@@ -153,7 +153,7 @@ where
         .map_err(|error| unreadable::<K>(&error))
 }
 
-async fn pages<K>(api: &Api<K>, selector: &str) -> kube::Result<Vec<K>>
+pub(super) async fn pages<K>(api: &Api<K>, selector: &str) -> kube::Result<Vec<K>>
 where
     K: Clone + DeserializeOwned + Debug,
 {
@@ -169,7 +169,7 @@ where
     }
 }
 
-fn unreadable<K: Resource<DynamicType = ()>>(error: &kube::Error) -> Failure {
+pub(super) fn unreadable<K: Resource<DynamicType = ()>>(error: &kube::Error) -> Failure {
     let plural = K::plural(&());
     let kube::Error::Api(status) = error else {
         return Failure::Failed(format!("cannot list {plural}: {error}"));

@@ -162,6 +162,7 @@ fn versions(status: &mut ApiKeyRefStatus, settled: &Settled, now: Timestamp) {
         status.issued_at = time(dates.issued.map(|(at, _)| at));
         status.issued_at_origin = dates.issued.map(|(_, origin)| origin.into());
         status.expires_at = time(dates.expires);
+        status.warn_at = time(dates.clock.warn_at);
         status.due_at = time(dates.clock.due_at);
     }
     let transition = settled.dates.as_ref();
