@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::failure::{Exit, Failure};
 use super::layout::{columns, hanging};
+use super::manifests::problem;
 use super::screen::{Format, GOOD, answer, styled};
 use crate::api::conditions;
 use crate::policy::explain::{Explanation, REFUSED, TROUBLES};
@@ -89,8 +90,18 @@ fn entries() -> Vec<Entry> {
         .chain(reasons.map(of("reason")))
         .chain(findings)
         .chain(conditions::event::ALL.iter().map(of("event")))
+        .chain(problem::reason::ALL.iter().map(of("problem")))
         .chain(conditions::TYPES.iter().map(of("condition")))
         .collect()
+}
+
+/// Cause and fix of something that is said of an object.
+pub fn of_object(name: &str) -> Option<(&'static str, &'static str)> {
+    let entries = entries().into_iter();
+    entries
+        .filter(|entry| entry.kind != "denial")
+        .find(|entry| entry.name == name)
+        .map(|entry| (entry.cause, entry.fix))
 }
 
 /// What is meant: by name, else by the text of a denial, else by words of it.
@@ -157,6 +168,7 @@ fn list(entries: &[Entry]) -> String {
         ("reason", "Reasons of conditions and of subjects' problems"),
         ("finding", "Findings"),
         ("event", "Events"),
+        ("problem", "Problems with manifests"),
         ("condition", "Conditions"),
     ] {
         let rows: Vec<[String; 2]> = entries

@@ -12,7 +12,9 @@ mod folder;
 mod init;
 mod keys;
 mod layout;
+mod lint;
 mod manifests;
+mod notice;
 mod operator;
 mod render;
 mod schema;
@@ -44,6 +46,7 @@ use failure::Failure;
 Examples:
   anthropic-rbac init                                   # a starter set of manifests
   anthropic-rbac render -f examples/seed --out out      # what the operator would write
+  anthropic-rbac lint -f examples/seed                  # what is wrong with it, and where
   anthropic-rbac check serviceaccount:search/search -w production \\
     --model claude-haiku-4-5 -f examples/seed           # one decision
 
@@ -63,6 +66,7 @@ enum Command {
     Explain(explain::Args),
     Keys(keys::Args),
     Calendar(calendar::Args),
+    Lint(lint::Args),
     Init(init::Args),
     Crds(crds::Args),
     Schema(schema::Args),
@@ -80,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Calendar(args) => calendar::run(&args),
+        Command::Lint(args) => lint::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Crds(args) => crds::run(&args),
         Command::Schema(args) => schema::run(&args),

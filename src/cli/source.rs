@@ -17,8 +17,10 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use super::failure::Failure;
 use super::manifests::Origin;
+use super::manifests::problem::Problem;
 use crate::facts::{SecretLookup, Snapshot};
 use crate::material::KeyMaterial;
+use crate::plan::output::{Plan, StatusUpdate};
 use crate::plan::world::World;
 use crate::policy::finding::ObjectId;
 use crate::policy::name::{Name, NamespacedName};
@@ -58,6 +60,9 @@ pub struct ClusterArgs {
     pub context: Option<String>,
 }
 
+/// A workspace, what should exist for it, and what that takes for granted.
+pub type Planned = (NamespacedName, Plan, Vec<String>);
+
 /// All that is known.
 pub struct Source {
     /// The facts.
@@ -66,6 +71,10 @@ pub struct Source {
     pub materials: BTreeMap<NamespacedName, BTreeMap<Name, KeyMaterial>>,
     /// Where our objects are written, when they are in files.
     pub origins: BTreeMap<ObjectId, Origin>,
+    /// Objects that are in files and refused, each with the Workspace it is, or names.
+    pub refused: BTreeMap<ObjectId, Option<NamespacedName>>,
+    /// What the operator of a cluster says of objects as they are now.
+    pub reported: BTreeMap<ObjectId, StatusUpdate>,
     /// Whether it was read from a cluster.
     pub is_cluster: bool,
     /// Only Workspaces of this namespace are meant.
@@ -120,18 +129,24 @@ impl SourceArgs {
     /// # Errors
     /// When the manifests are wrong, or the cluster cannot be read.
     pub fn read(&self) -> Result<Source, Failure> {
-        if self.is_files() {
-            files::read(
-                &self.files,
-                self.namespace.as_deref().unwrap_or("default"),
-                self.strict,
-            )
-        } else {
-            super::block_on(cluster::read(
-                &self.cluster,
-                self.namespace.as_deref().map(Name::from),
-            ))
+        match self.read_all()? {
+            (source, problems) if problems.is_empty() => Ok(source),
+            (_, problems) => Err(problems.into()),
         }
+    }
+
+    /// Reads everything that can be understood, and says what is wrong with the rest.
+    ///
+    /// # Errors
+    /// When there is nothing to read, or the cluster cannot be read.
+    pub fn read_all(&self) -> Result<(Source, Vec<Problem>), Failure> {
+        if self.is_files() {
+            let namespace = self.namespace.as_deref().unwrap_or("default");
+            return files::read(&self.files, namespace, self.strict);
+        }
+        let only = self.namespace.as_deref().map(Name::from);
+        let source = super::block_on(cluster::read(&self.cluster, only))?;
+        Ok((source, Vec::new()))
     }
 }
 
@@ -173,6 +188,18 @@ impl Source {
             assumed(&snapshot)
         };
         Ok((snapshot, assumptions))
+    }
+
+    /// What should exist, for every workspace that is meant.
+    ///
+    /// # Errors
+    /// As [`Source::snapshot`].
+    pub fn plans(&self, now: Timestamp) -> Result<Vec<Planned>, Failure> {
+        let planned = self.workspaces().into_iter().map(|workspace| {
+            let (snapshot, assumptions) = self.snapshot(&workspace, now)?;
+            Ok((workspace, crate::plan::plan(&snapshot), assumptions))
+        });
+        planned.collect()
     }
 
     /// The one workspace that `NAME` or `NAMESPACE/NAME` means.

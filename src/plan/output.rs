@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::api::{ApiKeyRefStatus, RoleBindingStatus, WorkspaceStatus};
 use crate::facts::{OutputId, OutputKind};
 use crate::policy::digest::{Digest, Hex};
-use crate::policy::finding::{Finding, Kind};
+use crate::policy::finding::{Finding, Kind, ObjectId};
 use crate::policy::key::SecretKey;
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::resolve::Resolution;
@@ -167,6 +167,15 @@ impl Output {
                 .data
                 .values()
                 .any(|content| matches!(content, Content::Key(_)))
+    }
+}
+
+// === impl StatusUpdate ===
+
+impl StatusUpdate {
+    /// The object it is of.
+    pub fn object(&self) -> ObjectId {
+        ObjectId::new(self.status.kind(), &self.name)
     }
 }
 

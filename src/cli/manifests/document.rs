@@ -2,6 +2,7 @@
 //! Must not know what a document means.
 
 use std::fmt;
+use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
@@ -11,7 +12,7 @@ use serde_saphyr::{Location, MessageFormatter as _, Spanned, UserMessageFormatte
 
 use super::files::Input;
 use super::place::{Inner, Mark, Place};
-use super::problem::Problem;
+use super::problem::{Problem, reason};
 
 /// One document of a file.
 #[derive(Debug)]
@@ -31,6 +32,45 @@ const DEEPEST: usize = 100;
 
 /// All documents of a file that can be read, and what is wrong with the others. JSON is YAML.
 pub fn documents(input: &Input) -> (Vec<Document>, Vec<Problem>) {
+    let mut nodes = Vec::new();
+    let mut skipped = 0;
+    // Where the reader gives up, the next document starts at the next marker all the same.
+    while let Some(given_up) = read(&input.text, skipped, &mut nodes) {
+        match next_document(&input.text, given_up) {
+            Some(lines) => skipped = lines,
+            None => break,
+        }
+    }
+    let several = nodes.len() > 1;
+    let mut documents = Vec::new();
+    let mut problems = Vec::new();
+    for (node, number) in nodes.into_iter().zip(1..) {
+        let number = several.then_some(number);
+        match node {
+            Ok(Node { value, place }) => documents.push(Document {
+                file: input.name.clone(),
+                number,
+                value,
+                place,
+            }),
+            Err(error) => problems.push(Problem {
+                mark: error.location().map(mark),
+                document: number,
+                reason: reason::INVALID_YAML,
+                ..Problem::of_file(&input.name, message(&error))
+            }),
+        }
+    }
+    (documents, problems)
+}
+
+/// Reads documents from a line on, counted from 0. Gives the line of the error that it ended
+/// with, if it did, counted from 1.
+fn read(
+    text: &str,
+    from: usize,
+    nodes: &mut Vec<Result<Node, serde_saphyr::Error>>,
+) -> Option<usize> {
     // Size is the user's own business; depth and aliases are not, since a few bytes of them
     // can stand for very much.
     let options = serde_saphyr::options! {
@@ -47,34 +87,29 @@ pub fn documents(input: &Input) -> (Vec<Document>, Vec<Problem>) {
             enforce_alias_anchor_ratio: false,
         },
     };
-    let mut reader = input.text.as_bytes();
-    let mut documents = Vec::new();
-    let mut problems = Vec::new();
-    let nodes = serde_saphyr::read_with_options::<_, Node>(&mut reader, options);
-    for (i, node) in nodes.enumerate() {
-        match node {
-            Ok(Node { value, place }) => documents.push(Document {
-                file: input.name.clone(),
-                number: Some(i + 1),
-                value,
-                place,
-            }),
-            Err(error) => problems.push(Problem {
-                mark: error.location().map(mark),
-                document: Some(i + 1),
-                ..Problem::of_file(&input.name, message(&error))
-            }),
-        }
+    let rest: usize = text.split_inclusive('\n').take(from).map(str::len).sum();
+    // Empty lines in place of those left out, so that the others keep their numbers.
+    let lines = io::repeat(b'\n').take(from as u64);
+    let mut reader = lines.chain(&text.as_bytes()[rest..]);
+    let before = nodes.len();
+    nodes.extend(serde_saphyr::read_with_options::<_, Node>(
+        &mut reader,
+        options,
+    ));
+    match nodes[before..].last() {
+        Some(Err(error)) => usize::try_from(error.location()?.line()).ok(),
+        Some(Ok(_)) | None => None,
     }
-    if documents.len() + problems.len() == 1 {
-        documents
-            .iter_mut()
-            .for_each(|document| document.number = None);
-        problems
-            .iter_mut()
-            .for_each(|problem| problem.document = None);
-    }
-    (documents, problems)
+}
+
+/// How many lines are before the first marker of a document after a line, counted from 1.
+fn next_document(text: &str, line: usize) -> Option<usize> {
+    let is_marker = |line: &str| {
+        line.strip_prefix("---")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r']))
+    };
+    let mut lines = text.split('\n').enumerate().skip(line);
+    lines.find(|(_, line)| is_marker(line)).map(|(i, _)| i)
 }
 
 /// What the reader says, without the text around it: that text may be a key.
@@ -150,8 +185,12 @@ impl<'de> Visitor<'de> for BareVisitor {
         Ok(leaf(value))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Bare, E> {
-        Ok(leaf(value))
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Bare, E> {
+        match value.is_finite() {
+            true => Ok(leaf(value)),
+            // JSON, and with it the API server, has no such number.
+            false => Err(E::custom("a number must be finite")),
+        }
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Bare, E> {
@@ -298,6 +337,31 @@ spec:
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert_eq!(problems[0].mark, Some(Mark { line: 3, column: 1 }));
         assert_eq!(problems[0].document, Some(1));
+    }
+
+    #[test]
+    fn what_is_no_yaml_ends_with_its_document() {
+        for broken in [
+            "a: b: c",
+            "a: [b\nc: d",
+            "a: 'b\nc: d",
+            "a: {b: 1",
+            "a: *x",
+            "a: \"\\q\"",
+            "a:\n\tb: 1",
+            "a: \u{1}",
+        ] {
+            let text = format!("a: 1\n---\n{broken}\n--- # next\nb: 1\n---\n{broken}\n---\nc: 1\n");
+            let (documents, problems) = read(&text);
+            let lines = broken.lines().count() as u32;
+            let found: Vec<_> = documents
+                .iter()
+                .map(|document| (document.number, at(document, "").0))
+                .collect();
+            let expected = [(Some(1), 1), (Some(3), 4 + lines), (Some(5), 7 + 2 * lines)];
+            assert_eq!(found, expected, "{broken:?}");
+            assert_eq!(problems.len(), 2, "{broken:?}: {problems:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::problem::Problem;
+use super::place::Mark;
+use super::problem::{Problem, reason};
 
 /// One text to read documents from. Wiped when dropped: there may be keys in it.
 pub struct Input {
@@ -99,8 +100,27 @@ fn add(
             name,
             text: Zeroizing::new(text),
         }),
-        Ok(Err(_)) => problems.push(Problem::of_file(&name, "is not UTF-8 text")),
+        Ok(Err(error)) => {
+            let good = error.utf8_error().valid_up_to();
+            let bytes = Zeroizing::new(error.into_bytes());
+            problems.push(Problem {
+                mark: Some(end(&bytes[..good])),
+                reason: reason::INVALID_YAML,
+                ..Problem::of_file(&name, "is not UTF-8 text; save it as such")
+            });
+        }
         Err(error) => problems.push(Problem::of_file(&name, cannot_read(&error))),
+    }
+}
+
+/// Where a text ends.
+fn end(text: &[u8]) -> Mark {
+    let text = std::str::from_utf8(text).unwrap_or_default();
+    let last = text.rsplit('\n').next().unwrap_or_default();
+    let number = |n: usize| u32::try_from(n + 1).unwrap_or(u32::MAX);
+    Mark {
+        line: number(text.matches('\n').count()),
+        column: number(last.chars().count()),
     }
 }
 
@@ -166,7 +186,7 @@ mod tests {
     fn what_cannot_be_read_is_a_problem_and_stops_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         let latin = folder.path().join("latin.yaml");
-        std::fs::write(&latin, [b'a', 0xE9]).expect("a file");
+        std::fs::write(&latin, b"a: 1\n\nb: \xE9").expect("a file");
         let good = folder.path().join("good.yaml");
         std::fs::write(&good, "a: 1").expect("a file");
         let (inputs, problems) = read(&[latin, folder.path().join("absent"), good]);
@@ -175,6 +195,14 @@ mod tests {
             .iter()
             .map(|problem| problem.message.as_str())
             .collect();
-        assert_eq!(messages, ["is not UTF-8 text", "no such file or folder"]);
+        assert_eq!(
+            messages,
+            [
+                "is not UTF-8 text; save it as such",
+                "no such file or folder"
+            ]
+        );
+        assert_eq!(problems[0].mark, Some(Mark { line: 3, column: 4 }));
+        assert_eq!(problems[1].mark, None, "nothing of it could be read");
     }
 }

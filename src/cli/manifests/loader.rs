@@ -14,7 +14,7 @@ use super::fault::Fault;
 use super::hint::with_hint;
 use super::path::FieldPath;
 use super::place::{Inner, Mark, Place};
-use super::problem::Problem;
+use super::problem::{Problem, reason};
 use super::secret::{SecretManifest, take_values};
 use super::sort::{KINDS, Sort, sort};
 use super::{Manifests, Origin, metadata};
@@ -158,11 +158,15 @@ impl Loader {
             };
             faults.extend(problems.iter().map(hinted));
         });
+        let fine = faults.is_empty();
         faults
             .into_iter()
             .for_each(|fault| self.fault(&object, fault));
-        let (Some(name), Ok(admitted), true) = (name, admitted, first) else {
+        let (Some(name), true) = (name, first) else {
             return;
+        };
+        let Some(admitted) = admitted.ok().filter(|_| fine) else {
+            return self.refused(kind, &name, &object.value);
         };
         object.value = admitted;
         let converted = match kind {
@@ -201,8 +205,29 @@ impl Loader {
                     .origins
                     .insert(ObjectId::new(kind, &name), origin);
             }
-            Err(fault) => self.fault(&object, fault),
+            Err(fault) => {
+                self.fault(&object, fault);
+                self.refused(kind, &name, &object.value);
+            }
         }
+    }
+
+    /// Remembers an object that is there and not understood, so that nobody calls it missing.
+    fn refused(&mut self, kind: Kind, name: &NamespacedName, object: &Value) {
+        let workspace = &object["spec"]["workspaceRef"];
+        let workspace = match (kind, workspace["name"].as_str()) {
+            (Kind::Workspace, _) => Some(name.clone()),
+            (Kind::RoleBinding | Kind::ApiKeyRef, Some(of)) => {
+                let namespace = workspace["namespace"].as_str();
+                Some(NamespacedName::new(
+                    namespace.unwrap_or(&name.namespace),
+                    of,
+                ))
+            }
+            (Kind::RoleBinding | Kind::ApiKeyRef, None) => None,
+        };
+        let id = ObjectId::new(kind, name);
+        self.manifests.refused.insert(id, workspace);
     }
 
     fn convert<K: DeserializeOwned>(
@@ -321,11 +346,16 @@ impl Loader {
         }
         let (file, Mark { line, column }) = first.clone();
         let message = format!("is defined twice, first in {file}:{line}:{column}; keep one");
-        self.fault(object, Fault::of_value(FieldPath::root(), message));
+        let fault = Fault::of_value(FieldPath::root(), message);
+        self.problem(object, fault, reason::DUPLICATE_OBJECT);
         false
     }
 
     fn fault(&mut self, object: &Object, fault: Fault) {
+        self.problem(object, fault, reason::INVALID_MANIFEST);
+    }
+
+    fn problem(&mut self, object: &Object, fault: Fault, reason: &'static str) {
         let Fault {
             path,
             name,
@@ -343,6 +373,7 @@ impl Loader {
             document: object.document,
             object: object.label.clone(),
             field: path,
+            reason,
             message,
         });
     }

@@ -37,17 +37,17 @@ pub struct Manifests {
     /// Namespaces that have a manifest.
     pub namespaces: BTreeMap<Name, Labels>,
     pub secrets: BTreeMap<NamespacedName, SecretManifest>,
+    /// Objects that are there and refused, each with the Workspace it is, or names.
+    pub refused: BTreeMap<ObjectId, Option<NamespacedName>>,
     /// Where our objects are.
     pub origins: BTreeMap<ObjectId, Origin>,
     /// What was left out and may surprise.
     pub notes: Vec<String>,
 }
 
-/// Reads everything that is named.
-///
-/// # Errors
-/// All that is wrong with it, in the order of files and lines.
-pub fn load(paths: &[PathBuf], default_namespace: &str) -> Result<Manifests, Vec<Problem>> {
+/// Reads everything that is named: what is understood, and all that is wrong with the rest, in
+/// the order of files and lines.
+pub fn load(paths: &[PathBuf], default_namespace: &str) -> (Manifests, Vec<Problem>) {
     let (inputs, mut problems) = files::read(paths);
     let mut loader = loader::Loader::new(default_namespace);
     for input in &inputs {
@@ -59,13 +59,9 @@ pub fn load(paths: &[PathBuf], default_namespace: &str) -> Result<Manifests, Vec
     }
     let (manifests, faulty) = loader.finish();
     problems.extend(faulty);
-    if problems.is_empty() {
-        Ok(manifests)
-    } else {
-        problems.sort();
-        problems.dedup();
-        Err(problems)
-    }
+    problems.sort();
+    problems.dedup();
+    (manifests, problems)
 }
 
 // === impl Manifests ===

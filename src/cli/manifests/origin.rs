@@ -36,6 +36,13 @@ impl Origin {
             let named = items.filter_map(|(i, item)| Some((item.get("name")?.as_str()?, i)));
             entries.extend(named.map(|(name, i)| (format!("{list}[{name}]"), i)));
         }
+        for list in ["subjects", "usedBy", "blockedSubjects"] {
+            let items = object["spec"][list].as_array().into_iter().flatten();
+            for (i, item) in items.enumerate() {
+                let of_item = subjects(item, &object["metadata"]["namespace"]).into_iter();
+                entries.extend(of_item.map(|subject| (format!("spec.{list}[{subject}]"), i)));
+            }
+        }
         Self {
             file,
             place,
@@ -58,6 +65,34 @@ impl Origin {
         }
         (&self.file, self.place.mark(&here))
     }
+}
+
+/// An entry of a list of subjects as the command line writes it: several, when it is several
+/// client keys.
+fn subjects(entry: &Value, own_namespace: &Value) -> Vec<String> {
+    let text = |field: &str| entry[field].as_str();
+    let Some(kind) = text("kind").map(str::to_lowercase) else {
+        return Vec::new();
+    };
+    if let Some(digests) = entry["sha256"].as_array() {
+        let digests = digests
+            .iter()
+            .filter_map(|digest| digest.as_str()?.get(..16));
+        return digests
+            .map(|digest| format!("{kind}:sha256:{digest}"))
+            .collect();
+    }
+    let scope = match text("issuer") {
+        Some(issuer) => Some(format!("{issuer}:")),
+        None => text("namespace")
+            .or_else(|| own_namespace.as_str())
+            .map(|namespace| format!("{namespace}/")),
+    };
+    let subject = scope.zip(text("name"));
+    subject
+        .map(|(scope, name)| format!("{kind}:{scope}{name}"))
+        .into_iter()
+        .collect()
 }
 
 #[cfg(test)]
@@ -85,5 +120,30 @@ mod tests {
             "a built-in role: at the list"
         );
         assert_eq!(origin.of("").0, "a.yaml");
+    }
+
+    #[test]
+    fn subjects_are_found_by_what_the_command_line_calls_them() {
+        let text = "\
+metadata: {namespace: search}
+spec:
+  subjects:
+  - {kind: ServiceAccount, name: own}
+  - {kind: ServiceAccount, name: other, namespace: batch}
+  - {kind: Group, name: 'data:science', issuer: corp}
+  - {kind: ClientKey, sha256: [1a2b3c4d5e6f70810000]}
+";
+        let (mut documents, _) = documents(&Input {
+            name: "a.yaml".into(),
+            text: text.to_owned().into(),
+        });
+        let document = documents.remove(0);
+        let origin = Origin::new(document.file, document.place, &document.value);
+        let line = |subject: &str| origin.of(&format!("spec.subjects[{subject}]")).1.line;
+        assert_eq!(line("serviceaccount:search/own"), 4);
+        assert_eq!(line("serviceaccount:batch/other"), 5);
+        assert_eq!(line("group:corp:data:science"), 6);
+        assert_eq!(line("clientkey:sha256:1a2b3c4d5e6f7081"), 7);
+        assert_eq!(line("user:corp:nobody"), 4, "at the list");
     }
 }

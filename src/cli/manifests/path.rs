@@ -38,6 +38,11 @@ impl FieldPath {
         self.with(Step::Field(name.to_owned()))
     }
 
+    /// Whether it is the object itself.
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Its steps, from the root.
     pub fn steps(&self) -> &[Step] {
         &self.0

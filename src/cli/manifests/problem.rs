@@ -20,8 +20,28 @@ pub struct Problem {
     pub object: String,
     /// The field; the root for the whole.
     pub field: FieldPath,
+    /// What kind of problem: one of [`reason`].
+    pub reason: &'static str,
     /// Cause and fix.
     pub message: String,
+}
+
+/// The stable names of what can be wrong with an input.
+pub mod reason {
+    crate::policy::explain::reasons! {
+        UNREADABLE_FILE = "UnreadableFile", "lint",
+            "The file or folder cannot be read, or a folder holds no manifest.",
+            "Correct the path, or permit reading it.";
+        INVALID_YAML = "InvalidYAML", "lint",
+            "The text is not YAML, or readers of YAML would understand it differently.",
+            "Correct it at the line and column given; a key stands once in a mapping, and blanks indent.";
+        INVALID_MANIFEST = "InvalidManifest", "lint",
+            "The API server would refuse the object: its schema, a rule, or its metadata.",
+            "Correct the field that is named; kubectl explain says what it takes.";
+        DUPLICATE_OBJECT = "DuplicateObject", "lint",
+            "Two manifests define one object, and which of them counts depends on who applies them.",
+            "Keep one.";
+    }
 }
 
 // === impl Problem ===
@@ -35,6 +55,7 @@ impl Problem {
             document: None,
             object: String::new(),
             field: FieldPath::root(),
+            reason: reason::UNREADABLE_FILE,
             message: message.into(),
         }
     }
@@ -48,6 +69,7 @@ impl fmt::Display for Problem {
             document,
             object,
             field,
+            reason: _,
             message,
         } = self;
         f.write_str(file)?;
@@ -60,7 +82,7 @@ impl fmt::Display for Problem {
         if !object.is_empty() {
             write!(f, " {object}")?;
         }
-        if !field.steps().is_empty() {
+        if !field.is_root() {
             write!(f, " {field}")?;
         }
         write!(f, ": {message}")

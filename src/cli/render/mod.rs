@@ -14,9 +14,8 @@ use zeroize::Zeroizing;
 use super::failure::{Exit, Failure};
 use super::folder::{self, Readers};
 use super::screen::{Format, answer, say, warning_prefix};
-use super::source::{Source, SourceArgs};
+use super::source::SourceArgs;
 use crate::facts::OutputId;
-use crate::plan::output::Plan;
 use crate::policy::name::NamespacedName;
 use manifest::{Keys, Manifest};
 use report::{Change, Report, Written};
@@ -69,7 +68,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let now = args.now.unwrap_or_else(Timestamp::now);
     let source = args.source.read()?;
-    let plans = plans(&source, now)?;
+    let plans = source.plans(now)?;
     let keys = if args.with_keys {
         Keys::From(&source.materials)
     } else {
@@ -127,17 +126,6 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let fine = report.is_fine() || !args.source.is_strict();
     Ok(if fine { Exit::Done } else { Exit::No })
-}
-
-/// A workspace, what should exist for it, and what that takes for granted.
-type Planned = (NamespacedName, Plan, Vec<String>);
-
-fn plans(source: &Source, now: Timestamp) -> Result<Vec<Planned>, Failure> {
-    let planned = source.workspaces().into_iter().map(|workspace| {
-        let (snapshot, assumptions) = source.snapshot(&workspace, now)?;
-        Ok((workspace, crate::plan::plan(&snapshot), assumptions))
-    });
-    planned.collect()
 }
 
 /// Brings a folder up to date. Only what covers all workspaces may say what is left over.

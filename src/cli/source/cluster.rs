@@ -19,8 +19,12 @@ use crate::api::metadata::{MANAGED_BY, NAME};
 use crate::api::{ApiKeyRef, RoleBinding, Workspace, convert};
 use crate::cli::failure::Failure;
 use crate::cli::screen::{say, warning_prefix};
+use crate::facts::StatusMark;
+use crate::plan::output::{Status, StatusUpdate};
 use crate::plan::world::{Change, SecretAccess, Unseen, World};
 use crate::policy::catalogue::Catalogue;
+use crate::policy::digest::Hex;
+use crate::policy::finding::ObjectId;
 use crate::policy::name::{Name, NamespacedName};
 
 /// Objects in one answer of the API server.
@@ -34,24 +38,25 @@ pub async fn read(args: &ClusterArgs, only: Option<Name>) -> Result<Source, Fail
     let workspaces = ours::<Workspace>(&client).await?;
     let bindings = ours::<RoleBinding>(&client).await?;
     let keys = ours::<ApiKeyRef>(&client).await?;
+    let reported = reported(&workspaces, &bindings, &keys);
     let workspaces: Vec<_> = workspaces.iter().filter_map(convert::workspace).collect();
     let existing: BTreeSet<_> = workspaces
         .iter()
         .map(|facts| facts.object.name.clone())
         .collect();
-    let changes = workspaces.into_iter().map(Change::Workspace);
-    let changes = changes.chain(
-        bindings
-            .iter()
-            .filter_map(convert::role_binding)
-            .map(Change::Binding),
-    );
-    let changes = changes.chain(
-        keys.iter()
-            .filter_map(convert::api_key_ref)
-            .map(Change::KeyRef),
-    );
-    changes.for_each(|change| drop(world.apply(change)));
+    // Without what their statuses say now, a plan says all that they should say.
+    for mut facts in workspaces {
+        facts.object.status = StatusMark::default();
+        world.apply(Change::Workspace(facts));
+    }
+    for mut facts in bindings.iter().filter_map(convert::role_binding) {
+        facts.object.status = StatusMark::default();
+        world.apply(Change::Binding(facts));
+    }
+    for mut facts in keys.iter().filter_map(convert::api_key_ref) {
+        facts.object.status = StatusMark::default();
+        world.apply(Change::KeyRef(facts));
+    }
     for namespace in listed(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), "").await? {
         if let Some((name, labels)) = convert::namespace(&namespace) {
             world.apply(Change::Namespace(name, labels));
@@ -85,9 +90,56 @@ pub async fn read(args: &ClusterArgs, only: Option<Name>) -> Result<Source, Fail
         world,
         materials: BTreeMap::new(),
         origins: BTreeMap::new(),
+        refused: BTreeMap::new(),
+        reported,
         is_cluster: true,
         only,
         existing,
+    })
+}
+
+/// What the operator says of objects, as far as it is about their present specs.
+fn reported(
+    workspaces: &[DeserializeGuard<Workspace>],
+    bindings: &[DeserializeGuard<RoleBinding>],
+    keys: &[DeserializeGuard<ApiKeyRef>],
+) -> BTreeMap<ObjectId, StatusUpdate> {
+    let workspaces = current(workspaces, |object| {
+        let status = object.status.clone()?;
+        let content = convert::status_content(&status);
+        let seen = status.observed_generation;
+        Some((seen, content, Status::Workspace(status.into())))
+    });
+    let bindings = current(bindings, |object| {
+        let status = object.status.clone()?;
+        let content = convert::status_content(&status);
+        let seen = status.observed_generation;
+        Some((seen, content, Status::RoleBinding(status.into())))
+    });
+    let keys = current(keys, |object| {
+        let status = object.status.clone()?;
+        let content = convert::status_content(&status);
+        let seen = status.observed_generation;
+        Some((seen, content, Status::ApiKeyRef(status.into())))
+    });
+    let all = workspaces.chain(bindings).chain(keys);
+    all.map(|update| (update.object(), update)).collect()
+}
+
+fn current<'a, K: Resource>(
+    objects: &'a [DeserializeGuard<K>],
+    status: impl Fn(&K) -> Option<(Option<i64>, Hex<16>, Status)> + 'a,
+) -> impl Iterator<Item = StatusUpdate> + 'a {
+    objects.iter().filter_map(move |object| {
+        let object = object.0.as_ref().ok()?;
+        let meta = object.meta();
+        let (seen, content, status) = status(object)?;
+        (seen == meta.generation).then_some(StatusUpdate {
+            name: NamespacedName::new(meta.namespace.as_deref()?, meta.name.as_deref()?),
+            uid: meta.uid.as_deref().map(Name::from),
+            status,
+            content,
+        })
     })
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Source;
 use crate::api::convert;
 use crate::cli::failure::Failure;
+use crate::cli::manifests::problem::Problem;
 use crate::cli::manifests::{self, Manifests, SecretManifest};
 use crate::cli::screen::say;
 use crate::material::KeyMaterial;
@@ -20,13 +21,17 @@ use crate::policy::selector::Labels;
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 /// Reads manifests. With `strict`, what is not among them is not there.
-pub fn read(paths: &[PathBuf], default_namespace: &str, strict: bool) -> Result<Source, Failure> {
-    let manifests = manifests::load(paths, default_namespace)?;
+pub fn read(
+    paths: &[PathBuf],
+    default_namespace: &str,
+    strict: bool,
+) -> Result<(Source, Vec<Problem>), Failure> {
+    let (manifests, problems) = manifests::load(paths, default_namespace);
     manifests
         .notes
         .iter()
         .for_each(|note| say(format_args!("note: {note}")));
-    if manifests.is_empty() {
+    if manifests.is_empty() && problems.is_empty() {
         return Err(Failure::BadInput(
             "the files hold no Workspace, RoleBinding or ApiKeyRef of anthropic-rbac.io/v1alpha1"
                 .to_owned(),
@@ -47,6 +52,7 @@ pub fn read(paths: &[PathBuf], default_namespace: &str, strict: bool) -> Result<
         keys,
         namespaces: _,
         secrets,
+        refused,
         origins,
         notes: _,
     } = manifests;
@@ -71,14 +77,17 @@ pub fn read(paths: &[PathBuf], default_namespace: &str, strict: bool) -> Result<
             world.apply(Change::SecretAccess(namespace, SecretAccess::Listed));
         }
     }
-    Ok(Source {
+    let source = Source {
         world,
         materials,
         origins,
+        refused,
+        reported: BTreeMap::new(),
         is_cluster: false,
         only: None,
         existing,
-    })
+    };
+    Ok((source, problems))
 }
 
 fn known(values: &BTreeMap<Name, KeyMaterial>) -> BTreeMap<Name, crate::policy::key::ValueFacts> {
