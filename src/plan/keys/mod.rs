@@ -211,13 +211,15 @@ impl<'a> Settling<'a> {
     fn settle(&self, contenders: &Contenders<'_>) -> Settled {
         let (source, lookup) = self.source();
         let (mut value, mut unresolved) = match self.admission() {
+            // Its value is of no interest, and not read.
+            trouble if self.key.revoked => {
+                let message = "The key is revoked, as spec.state asks, and was taken away.";
+                let revoked = Trouble::wanted(reason::REVOKED, message);
+                (Value::Empty(revoked), trouble)
+            }
             Some(trouble) => (self.without_admission(&trouble), Some(trouble)),
             None => self.value(source, lookup),
         };
-        if self.key.revoked {
-            let message = "The key is revoked, as spec.state asks, and was taken away.";
-            value = Value::Empty(Trouble::wanted(reason::REVOKED, message));
-        }
         let shared = match &value {
             Value::Use(handle) => self.shared(handle.digest, contenders),
             Value::Keep | Value::Empty(_) => None,

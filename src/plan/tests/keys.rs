@@ -130,6 +130,18 @@ fn a_key_is_taken_away_when_that_is_asked_for_or_a_permission_ends() {
 }
 
 #[test]
+fn of_a_revoked_key_nothing_is_read_and_nothing_missed() {
+    let mut stage = mapped();
+    stage.apply(&key("claude/search", json!({"state": "Revoked"})));
+    stage.remove(Change::SecretGone(NamespacedName::new("claude", "source")));
+    assert_eq!(ready(&stage.plan()), ("True".into(), "Revoked".into()));
+    let mut unread = secret("claude/source", KEY_B);
+    unread.as_object_mut().unwrap().remove("stringData");
+    stage.apply(&unread);
+    assert_eq!(ready(&stage.plan()), ("True".into(), "Revoked".into()));
+}
+
+#[test]
 fn nothing_is_written_where_there_is_nothing_to_take_away() {
     let stage = Stage::with(&[
         workspace(json!({})),
