@@ -22,7 +22,7 @@ die() { printf 'check-deploy: %s\n' "$*" >&2; exit 1; }
 count() { grep -c "$@" || true; }
 
 # --- what the files say -------------------------------------------------------------
-for file in deploy/base/*role*.yaml deploy/base/leader-election.yaml; do
+for file in deploy/base/*role*.yaml deploy/base/leader-election.yaml deploy/namespace/*role*.yaml; do
   bare=$(awk '/^- apiGroups:/ && previous !~ /^#/ {print FILENAME ":" FNR} {previous = $0}' "$file")
   [[ -z $bare ]] || die "a rule without a comment that says why: $bare"
   if grep -nE "\[.*['\"]?\*['\"]?.*\]" "$file"; then die "$file: a rule grants everything of a sort"; fi
@@ -37,6 +37,7 @@ resources: [../deploy/base]
 components: [../deploy/components/secret-namespaces]
 Y
 k kustomize "$overlay" >"$work/namespaces.yaml"
+k kustomize deploy/overlays/namespaced >"$work/namespaced.yaml"
 k kustomize examples/seed >"$work/seed.yaml"
 
 bound='^  name: anthropic-rbac-secrets$'
@@ -45,6 +46,9 @@ bound='^  name: anthropic-rbac-secrets$'
 grep -q -- '--secrets=cluster' "$work/cluster-wide.yaml" || die "cluster-wide-secrets must pass --secrets=cluster"
 [[ $(count "$bound" <"$work/namespaces.yaml") == 3 ]] || die "secret-namespaces must bind it once per listed namespace"
 
+grep -q -- '--namespaces=claude' "$work/namespaced.yaml" || die "namespaced must pass --namespaces"
+[[ $(count '^kind: ClusterRoleBinding$' <"$work/namespaced.yaml") == 0 ]] || die "namespaced must bind nothing cluster-wide"
+
 # A new example that the Kustomization forgets would reach kubectl apply -f but not -k.
 for file in examples/seed/*.yaml; do
   grep -qx -- "- ${file##*/}" examples/seed/Kustomization || die "examples/seed/Kustomization does not list ${file##*/}"
@@ -52,7 +56,7 @@ done
 for file in crds/*.yaml; do
   grep -qx -- "- ${file##*/}" crds/Kustomization || die "crds/Kustomization does not list ${file##*/}"
 done
-echo "kustomize: base, cluster-wide-secrets, secret-namespaces, examples/seed"
+echo "kustomize: base, cluster-wide-secrets, secret-namespaces, namespaced, examples/seed"
 
 # --- what an API server says --------------------------------------------------------
 start_control_plane "$work/control-plane"
@@ -86,8 +90,8 @@ may() { # yes|no NAMESPACE VERB RESOURCE…
   [[ $answer == "$expected" ]] || die "may the operator '$*' in $namespace? expected $expected, is $answer"
 }
 for kind in workspaces rolebindings apikeyrefs; do
-  for verb in get list watch; do may yes default "$verb" "$kind.anthropic-rbac.io"; done
-  for verb in create update patch delete; do may no default "$verb" "$kind.anthropic-rbac.io"; done
+  for verb in list watch; do may yes default "$verb" "$kind.anthropic-rbac.io"; done
+  for verb in get create update patch delete; do may no default "$verb" "$kind.anthropic-rbac.io"; done
   may yes default patch "$kind.anthropic-rbac.io" --subresource=status
 done
 for verb in get list watch create patch delete; do
@@ -101,9 +105,17 @@ may yes default create events.events.k8s.io
 may yes default list namespaces
 may no default delete namespaces
 may yes anthropic-rbac-system create leases.coordination.k8s.io
-may yes anthropic-rbac-system patch leases.coordination.k8s.io/anthropic-rbac
-may no anthropic-rbac-system patch leases.coordination.k8s.io/another
+may yes anthropic-rbac-system update leases.coordination.k8s.io/anthropic-rbac
+may no anthropic-rbac-system update leases.coordination.k8s.io/another
 may no default create leases.coordination.k8s.io
 may no default create serviceaccounts --subresource=token
 may no default escalate clusterroles.rbac.authorization.k8s.io
-echo "RBAC: exactly what deploy/base says"
+k delete clusterrolebinding anthropic-rbac >/dev/null
+k delete rolebinding anthropic-rbac-secrets --namespace claude >/dev/null
+strictly --server-side -f "$work/namespaced.yaml"
+for resource in workspaces.anthropic-rbac.io configmaps secrets; do
+  may yes claude list "$resource"
+  may no default list "$resource"
+done
+may no default list namespaces
+echo "RBAC: exactly what deploy/base says, and the overlay namespaced nothing outside its namespace"

@@ -8,12 +8,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::failure::{Exit, Failure};
 use super::source::ClusterArgs;
 use crate::controller::{self, Options, SecretScope, telemetry};
+use crate::policy::name::Name;
 
 /// Run the controller in a cluster
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
   anthropic-rbac operator                                        # in a pod
+  anthropic-rbac operator --namespaces=claude,search             # with Roles only, in these
   anthropic-rbac operator --leader-elect=false --context kind-kind  # from a workstation
 
 Environment:
@@ -28,6 +30,10 @@ pub struct Args {
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set,
         num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     leader_elect: bool,
+    /// The only namespaces whose objects count, so that Roles there are enough; all by default.
+    /// Labels of namespaces are not seen then: Workspaces must admit them by name
+    #[arg(long, value_name = "NS,…", value_delimiter = ',', value_parser = namespace)]
+    namespaces: Vec<Name>,
     /// How Secrets are watched: by the namespace, where an administrator has allowed it, or all
     #[arg(long, value_enum, default_value_t)]
     secrets: Secrets,
@@ -72,6 +78,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let Args {
         metrics_bind_address,
         leader_elect,
+        namespaces,
         secrets,
         max_in_flight,
         log_format,
@@ -81,10 +88,15 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         LogFormat::Text => telemetry::LogFormat::Text,
         LogFormat::Json => telemetry::LogFormat::Json,
     };
+    if !namespaces.is_empty() && secrets == Secrets::Cluster {
+        let message = "--secrets=cluster watches Secrets everywhere and --namespaces does not; drop one of the two";
+        return Err(Failure::BadInput(message.to_owned()));
+    }
     telemetry::init_logging(log_format).map_err(Failure::BadInput)?;
     let options = Options {
         metrics_bind_address: metrics_bind_address.0,
         leader_elect,
+        namespaces: namespaces.into_iter().collect(),
         secrets: match secrets {
             Secrets::Namespaced => SecretScope::Namespaced,
             Secrets::Cluster => SecretScope::Cluster,
@@ -105,6 +117,17 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         ended.map_err(|error| Failure::Failed(error.to_string()))
     })?;
     Ok(Exit::Done)
+}
+
+/// Of the characters that names of namespaces are made of.
+fn namespace(text: &str) -> Result<Name, String> {
+    let allowed = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    let plain = (1..=63).contains(&text.len()) && text.bytes().all(allowed);
+    if plain {
+        Ok(Name::from(text))
+    } else {
+        Err("not the name of a namespace; list names with commas between".to_owned())
+    }
 }
 
 /// Ends when somebody wants the process to end: Kubernetes, or a person at a terminal.

@@ -30,8 +30,8 @@ pub enum Verdict {
     New(Box<Seen>),
     /// It is known, out of date, or waits until the write that it may come from is answered.
     Known,
-    /// A list did not have an object that we wrote: it may be older than the write, or the
-    /// object may be gone. Only reading it can tell.
+    /// A list did not have an object that we created: it may be older than that, or the object
+    /// may be gone. Only reading it can tell.
     Reread(ObjectKey),
 }
 
@@ -85,7 +85,19 @@ impl Echoes {
             return Verdict::Known;
         }
         if seen.missing {
-            return Verdict::Reread(seen.key);
+            return match seen.key.kind {
+                ObjectKind::ConfigMap | ObjectKind::Secret => Verdict::Reread(seen.key),
+                // We write to these only while they are there, and a list is never older than
+                // what the same watch told before it: one that lacks them saw their end.
+                ObjectKind::Workspace
+                | ObjectKind::RoleBinding
+                | ObjectKind::ApiKeyRef
+                | ObjectKind::Namespace
+                | ObjectKind::Event => {
+                    self.0.remove(&seen.key);
+                    Verdict::New(seen)
+                }
+            };
         }
         let (Some(version), Some(learned)) = (seen.version, entry.learned) else {
             return Verdict::New(seen);
@@ -212,6 +224,23 @@ mod tests {
         echoes.begin(key());
         assert_eq!(verdict(echoes.judge(missing())), "known");
         assert_eq!(verdict(echoes.end(&key(), Some(9)).1), "reread");
+    }
+
+    #[test]
+    fn an_object_that_we_did_not_create_is_gone_when_a_list_lacks_it() {
+        let mut echoes = Echoes::default();
+        let key = ObjectKey::new(
+            ObjectKind::Workspace,
+            &NamespacedName::new("claude", "production"),
+        );
+        echoes.begin(key.clone());
+        echoes.end(&key, Some(8));
+        let gone = Box::new(Seen { key, ..*missing() });
+        assert_eq!(verdict(echoes.judge(gone)), "None");
+        assert!(
+            echoes.0.is_empty(),
+            "a later one of its name is not its echo"
+        );
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::echo::{Echoes, Verdict};
 use super::metrics::{Metrics, PlanOutcome};
 use super::news::{News, Teller};
 use super::object::{ObjectKey, ObjectKind};
-use super::observe::{BASE, Observation, Observer};
+use super::observe::{Observation, Observer, Scope, base};
 use super::queue::{Ended, Lane, Queue};
 use super::read::Reader;
 use super::request::{Requester, backlog_share};
@@ -53,7 +53,7 @@ pub struct Engine {
     flights: HashMap<NamespacedName, Flight>,
     rereads: JoinSet<()>,
     /// Base watches that have not listed yet.
-    unlisted: BTreeSet<ObjectKind>,
+    unlisted: BTreeSet<Scope>,
     leading: bool,
     secrets: Secrets,
     /// Workspaces that wait for Secrets to be listed, and how urgently.
@@ -105,7 +105,7 @@ impl Engine {
             tasks: HashMap::new(),
             flights: HashMap::new(),
             rereads: JoinSet::new(),
-            unlisted: BASE.into(),
+            unlisted: base(&options.namespaces),
             leading: false,
             secrets: Secrets {
                 scope: options.secrets,
@@ -130,9 +130,11 @@ impl Engine {
     ) {
         let mut shutdown = std::pin::pin!(shutdown);
         let mut batch = Vec::with_capacity(AT_A_TIME);
-        self.observer.start_base();
+        for scope in self.unlisted.clone() {
+            self.observer.start(scope);
+        }
         if self.secrets.scope == SecretScope::Cluster {
-            self.observer.start_secrets(None);
+            self.observer.start((ObjectKind::Secret, None));
         }
         self.lead(*leading.borrow_and_update());
         loop {
@@ -209,8 +211,8 @@ impl Engine {
                 let verdict = self.echoes.judge(seen);
                 self.judged(verdict);
             }
-            Observation::Listed(kind) => {
-                if self.unlisted.remove(&kind) && self.unlisted.is_empty() {
+            Observation::Listed(scope) => {
+                if self.unlisted.remove(&scope) && self.unlisted.is_empty() {
                     self.health.set_listed(true);
                     self.queue_all();
                 }
@@ -312,7 +314,9 @@ impl Engine {
                 continue;
             }
             match (self.secrets.scope, self.secrets.everywhere) {
-                (SecretScope::Namespaced, _) => self.observer.start_secrets(Some(namespace)),
+                (SecretScope::Namespaced, _) => {
+                    self.observer.start((ObjectKind::Secret, Some(namespace)));
+                }
                 (SecretScope::Cluster, Some(access)) => {
                     self.apply(Change::SecretAccess(namespace, access), Lane::Fresh, None);
                 }

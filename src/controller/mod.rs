@@ -22,6 +22,7 @@ mod serve;
 pub mod telemetry;
 mod vault;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,8 @@ use engine::Engine;
 use leader::{Candidate, Lost};
 use metrics::Metrics;
 use serve::Health;
+
+use crate::policy::name::Name;
 
 /// No connection is silent for longer: a watch ends after 290 s by itself.
 const READ_TIMEOUT: Duration = Duration::from_secs(300);
@@ -49,6 +52,9 @@ pub struct Options {
     /// Whether this process waits for a Lease before it writes. Only for a single process
     /// that nobody else runs beside may it be false.
     pub leader_elect: bool,
+    /// The namespaces whose objects count, each with watches of its own, so that a Role in each is
+    /// enough; none is all. Labels of namespaces cannot be seen like that.
+    pub namespaces: BTreeSet<Name>,
     /// Which Secrets are watched.
     pub secrets: SecretScope,
     /// Most requests on their way at a time, watches and leader election aside.
@@ -117,7 +123,13 @@ pub async fn run(
     };
     let version = env!("CARGO_PKG_VERSION");
 
-    tracing::info!(version, identity = options.identity, secrets = ?options.secrets, "starting");
+    tracing::info!(
+        version,
+        identity = options.identity,
+        namespaces = ?options.namespaces,
+        secrets = ?options.secrets,
+        "starting"
+    );
 
     let (lead, leading) = watch::channel(!options.leader_elect);
     let mut election = Task(tokio::spawn({

@@ -3,13 +3,14 @@
 
 mod known;
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
@@ -27,15 +28,26 @@ use crate::facts::{Is, StatusMark};
 use crate::plan::world::{Change, SecretAccess};
 use crate::policy::name::{Name, NamespacedName};
 
+/// A kind in one namespace, or in all.
+pub type Scope = (ObjectKind, Option<Name>);
+
 /// The watches that must have listed before anything is planned: what is not known yet must
-/// not look as if it did not exist.
-pub const BASE: [ObjectKind; 5] = [
-    ObjectKind::Workspace,
-    ObjectKind::RoleBinding,
-    ObjectKind::ApiKeyRef,
-    ObjectKind::Namespace,
-    ObjectKind::ConfigMap,
-];
+/// not look as if it did not exist. Namespaces can only be watched all together, so their labels
+/// stay unknown when only some of them are of interest.
+pub fn base(namespaces: &BTreeSet<Name>) -> BTreeSet<Scope> {
+    const KINDS: [ObjectKind; 4] = [
+        ObjectKind::Workspace,
+        ObjectKind::RoleBinding,
+        ObjectKind::ApiKeyRef,
+        ObjectKind::ConfigMap,
+    ];
+    if namespaces.is_empty() {
+        let everywhere = KINDS.into_iter().chain([ObjectKind::Namespace]);
+        return everywhere.map(|kind| (kind, None)).collect();
+    }
+    let in_each = |namespace: &Name| KINDS.map(|kind| (kind, Some(namespace.clone())));
+    namespaces.iter().flat_map(in_each).collect()
+}
 
 /// How often it is tried again to look at Secrets that we may not look at: an administrator
 /// who grants access waits at most this long.
@@ -49,8 +61,8 @@ const LISTS_AT_A_TIME: usize = 16;
 pub enum Observation {
     /// An object as it is now, or that it is gone.
     Seen(Box<Seen>),
-    /// Every object of a kind has been seen.
-    Listed(ObjectKind),
+    /// Every object of a kind, there or everywhere, has been seen.
+    Listed(Scope),
     /// Whether the Secrets of a namespace may be looked at; of every one if there is none.
     Access(Option<Name>, SecretAccess),
 }
@@ -89,12 +101,12 @@ struct Outlet {
 /// What there is to know about watching one kind.
 struct Source<K> {
     kind: ObjectKind,
+    /// Where; everywhere if nowhere.
+    namespace: Option<Name>,
     api: Api<K>,
     config: watcher::Config,
     read: fn(&K, &Metrics) -> Option<Read>,
     gone: fn(NamespacedName, &Metrics) -> Change,
-    /// Whose Secrets these are, when they are Secrets.
-    scope: Option<Option<Name>>,
 }
 
 /// Name and facts of an object, and how ready it is if it can be; `None` for one without a
@@ -118,110 +130,97 @@ impl Observer {
         }
     }
 
-    /// Starts the watches of [`BASE`].
-    pub fn start_base(&mut self) {
+    /// Starts watching a kind, there or everywhere: Namespaces, ConfigMaps and Secrets by their
+    /// metadata, and of ConfigMaps only those with our label. What is only written has no watch.
+    pub fn start(&mut self, (kind, namespace): Scope) {
         // A stored object that this release does not understand must not stall the watch.
-        self.start(Source {
-            kind: ObjectKind::Workspace,
-            api: Api::<DeserializeGuard<Workspace>>::all(self.client.clone()),
-            config: watcher::Config::default(),
-            read: |object, _| {
-                let facts = convert::workspace(object)?;
-                let ready = ready(&facts.object.status);
-                Some((facts.object.name.clone(), Change::Workspace(facts), ready))
-            },
-            gone: |name, _| Change::WorkspaceGone(name),
-            scope: None,
-        });
-        self.start(Source {
-            kind: ObjectKind::RoleBinding,
-            api: Api::<DeserializeGuard<RoleBinding>>::all(self.client.clone()),
-            config: watcher::Config::default(),
-            read: |object, _| {
-                let facts = convert::role_binding(object)?;
-                let ready = ready(&facts.object.status);
-                Some((facts.object.name.clone(), Change::Binding(facts), ready))
-            },
-            gone: |name, _| Change::BindingGone(name),
-            scope: None,
-        });
-        self.start(Source {
-            kind: ObjectKind::ApiKeyRef,
-            api: Api::<DeserializeGuard<ApiKeyRef>>::all(self.client.clone()),
-            config: watcher::Config::default(),
-            read: |object, metrics| {
-                let facts = convert::api_key_ref(object)?;
-                let status = object
-                    .0
-                    .as_ref()
-                    .ok()
-                    .and_then(|object| object.status.as_ref());
-                let due = status
-                    .and_then(|status| status.due_at.as_ref())
-                    .map(|time| time.0);
-                metrics.rotation(&facts.object.name, due, facts.rotation);
-                let ready = ready(&facts.object.status);
-                Some((facts.object.name.clone(), Change::KeyRef(facts), ready))
-            },
-            gone: |name, metrics| {
-                metrics.rotation(&name, None, None);
-                Change::KeyRefGone(name)
-            },
-            scope: None,
-        });
-        self.start(Source {
-            kind: ObjectKind::Namespace,
-            api: Api::<PartialObjectMeta<Namespace>>::all(self.client.clone()),
-            config: watcher::Config::default(),
-            read: |object, _| {
-                let (name, labels) = convert::namespace(object)?;
-                let key = NamespacedName::new("", name.clone());
-                Some((key, Change::Namespace(name, labels), None))
-            },
-            gone: |name, _| Change::NamespaceGone(name.name),
-            scope: None,
-        });
-        self.start(Source {
-            kind: ObjectKind::ConfigMap,
-            api: Api::<PartialObjectMeta<ConfigMap>>::all(self.client.clone()),
-            config: watcher::Config::default().labels(&format!("{MANAGED_BY}={NAME}")),
-            read: |object, _| {
-                let name = name_of(object)?;
-                Some((
-                    name.clone(),
-                    Change::ConfigMap(name, convert::output(&object.metadata)),
-                    None,
-                ))
-            },
-            gone: |name, _| Change::ConfigMapGone(name),
-            scope: None,
-        });
+        match kind {
+            ObjectKind::Workspace => self.spawn(Source {
+                kind,
+                api: self.api::<DeserializeGuard<Workspace>>(namespace.as_ref()),
+                config: watcher::Config::default(),
+                read: |object, _| {
+                    let facts = convert::workspace(object)?;
+                    let ready = ready(&facts.object.status);
+                    Some((facts.object.name.clone(), Change::Workspace(facts), ready))
+                },
+                gone: |name, _| Change::WorkspaceGone(name),
+                namespace,
+            }),
+            ObjectKind::RoleBinding => self.spawn(Source {
+                kind,
+                api: self.api::<DeserializeGuard<RoleBinding>>(namespace.as_ref()),
+                config: watcher::Config::default(),
+                read: |object, _| {
+                    let facts = convert::role_binding(object)?;
+                    let ready = ready(&facts.object.status);
+                    Some((facts.object.name.clone(), Change::Binding(facts), ready))
+                },
+                gone: |name, _| Change::BindingGone(name),
+                namespace,
+            }),
+            ObjectKind::ApiKeyRef => self.spawn(Source {
+                kind,
+                api: self.api::<DeserializeGuard<ApiKeyRef>>(namespace.as_ref()),
+                config: watcher::Config::default(),
+                read: read_key,
+                gone: |name, metrics| {
+                    metrics.rotation(&name, None, None);
+                    Change::KeyRefGone(name)
+                },
+                namespace,
+            }),
+            ObjectKind::Namespace => self.spawn(Source {
+                kind,
+                api: Api::<PartialObjectMeta<Namespace>>::all(self.client.clone()),
+                config: watcher::Config::default(),
+                read: |object, _| {
+                    let (name, labels) = convert::namespace(object)?;
+                    let key = NamespacedName::new("", name.clone());
+                    Some((key, Change::Namespace(name, labels), None))
+                },
+                gone: |name, _| Change::NamespaceGone(name.name),
+                namespace,
+            }),
+            ObjectKind::ConfigMap => self.spawn(Source {
+                kind,
+                api: self.api::<PartialObjectMeta<ConfigMap>>(namespace.as_ref()),
+                config: watcher::Config::default().labels(&format!("{MANAGED_BY}={NAME}")),
+                read: |object, _| {
+                    let name = name_of(object)?;
+                    let output = convert::output(&object.metadata);
+                    Some((name.clone(), Change::ConfigMap(name, output), None))
+                },
+                gone: |name, _| Change::ConfigMapGone(name),
+                namespace,
+            }),
+            ObjectKind::Secret => self.spawn(Source {
+                kind,
+                api: self.api::<PartialObjectMeta<Secret>>(namespace.as_ref()),
+                config: watcher::Config::default(),
+                read: |object, _| {
+                    let name = name_of(object)?;
+                    let secret = convert::secret(&object.metadata);
+                    Some((name.clone(), Change::Secret(name, secret), None))
+                },
+                gone: |name, _| Change::SecretGone(name),
+                namespace,
+            }),
+            ObjectKind::Event => {}
+        }
     }
 
-    /// Starts watching the Secrets of a namespace, or all, by their metadata.
-    pub fn start_secrets(&mut self, namespace: Option<Name>) {
-        let client = self.client.clone();
-        self.start(Source {
-            kind: ObjectKind::Secret,
-            api: match &namespace {
-                Some(namespace) => Api::<PartialObjectMeta<Secret>>::namespaced(client, namespace),
-                None => Api::all(client),
-            },
-            config: watcher::Config::default(),
-            read: |object, _| {
-                let name = name_of(object)?;
-                Some((
-                    name.clone(),
-                    Change::Secret(name, convert::secret(&object.metadata)),
-                    None,
-                ))
-            },
-            gone: |name, _| Change::SecretGone(name),
-            scope: Some(namespace),
-        });
+    fn api<K>(&self, namespace: Option<&Name>) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType: Default>,
+    {
+        match namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
     }
 
-    fn start<K>(&mut self, source: Source<K>)
+    fn spawn<K>(&mut self, source: Source<K>)
     where
         K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
     {
@@ -236,9 +235,10 @@ where
     let mut known = Known::default();
     while !outlet.out.is_closed() {
         // Only Secrets have so many watches that listing all at a time would be a burden.
-        let mut permit = match source.scope {
-            Some(_) => outlet.lists.acquire().await.ok(),
-            None => None,
+        let secrets = source.kind == ObjectKind::Secret;
+        let mut permit = match secrets {
+            true => outlet.lists.acquire().await.ok(),
+            false => None,
         };
         let stream = watcher(source.api.clone(), source.config.clone()).default_backoff();
         let mut stream = std::pin::pin!(stream);
@@ -252,13 +252,25 @@ where
                     return;
                 }
             }
-            if denied && source.scope.is_some() {
+            if denied && secrets {
                 break;
             }
         }
         drop(permit);
         tokio::time::sleep(DENIED_RETRY).await;
     }
+}
+
+fn read_key(object: &DeserializeGuard<ApiKeyRef>, metrics: &Metrics) -> Option<Read> {
+    let facts = convert::api_key_ref(object)?;
+    let stored = object.0.as_ref().ok();
+    let status = stored.and_then(|object| object.status.as_ref());
+    let due = status
+        .and_then(|status| status.due_at.as_ref())
+        .map(|time| time.0);
+    metrics.rotation(&facts.object.name, due, facts.rotation);
+    let ready = ready(&facts.object.status);
+    Some((facts.object.name.clone(), Change::KeyRef(facts), ready))
 }
 
 fn name_of<K>(object: &PartialObjectMeta<K>) -> Option<NamespacedName> {

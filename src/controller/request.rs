@@ -130,6 +130,7 @@ impl Requester {
         };
         let _permit = self.permits.acquire().await.expect(closed);
         let Request { verb, kind, .. } = request;
+        let path = request.path.clone();
         let (code, result) = match tokio::time::timeout(TIMEOUT, self.exchange(request)).await {
             Ok(Ok((code, result))) => (Some(code), result),
             Ok(Err(failure)) => (None, Err(failure)),
@@ -139,6 +140,10 @@ impl Requester {
             ),
         };
         self.metrics.requested(verb.name(), kind, code);
+        if let Err(Failure::Forbidden) = result {
+            let verb = verb.name();
+            tracing::warn!(verb, path, "forbidden: the operator's role lacks a right");
+        }
         result
     }
 

@@ -39,7 +39,7 @@ pub struct Snapshot {
     pub bindings: Vec<Arc<BindingFacts>>,
     /// ApiKeyRefs that refer to it, sorted by name.
     pub keys: Vec<Arc<KeyRefFacts>>,
-    /// Labels of the namespaces involved; one that is missing does not exist.
+    /// Labels of the namespaces involved; one that is missing does not exist, or may not be seen.
     pub namespaces: BTreeMap<Name, Arc<Labels>>,
     /// Secrets that are referred to.
     pub secrets: BTreeMap<NamespacedName, SecretLookup>,

@@ -138,6 +138,10 @@ reasons! {
     EnvironmentMismatch: Warning,
         "The Workspace is for another environment than the label of its namespace says.",
         "Correct the one that is wrong.";
+    /// A Workspace admits namespaces by label, and labels cannot be seen.
+    NamespaceLabelsUnseen: Warning,
+        "The Workspace admits namespaces by label, but the operator cannot see the labels of those that attach, so no selector admits them.",
+        "Admit them by names, or let the operator list and watch Namespaces.";
     /// An admin binding without an end.
     NeverExpiringAdmin: Info,
         "The binding grants the role admin for ever.",

@@ -161,8 +161,13 @@ impl Workspace {
     }
 
     /// How far `namespace` may go in this Workspace, which lives in `home`;
-    /// `None` when it may not attach at all.
-    pub fn ceiling_of(&self, home: &str, namespace: &str, labels: &Labels) -> Option<Ceiling<'_>> {
+    /// `None` when it may not attach at all. Of labels that nobody has seen no selector is sure.
+    pub fn ceiling_of(
+        &self,
+        home: &str,
+        namespace: &str,
+        labels: Option<&Labels>,
+    ) -> Option<Ceiling<'_>> {
         if home == namespace {
             return Some(Ceiling::Home);
         }
@@ -215,18 +220,26 @@ impl AllowedNamespaces {
 // === impl WhichNamespaces ===
 
 impl WhichNamespaces {
-    /// Whether a namespace of this name and these labels is meant.
-    pub fn contains(&self, namespace: &str, labels: &Labels) -> bool {
-        match self {
-            Self::Names(names) => names.iter().any(|name| **name == *namespace),
-            Self::Selector(selector) => selector.matches(labels),
+    /// Whether a namespace of this name and these labels is meant. While its labels are not
+    /// known, only a selector of all means it: "not labelled" is not the same as "not seen".
+    pub fn contains(&self, namespace: &str, labels: Option<&Labels>) -> bool {
+        match (self, labels) {
+            (Self::Names(names), _) => names.iter().any(|name| **name == *namespace),
+            (Self::Selector(selector), Some(labels)) => selector.matches(labels),
+            (Self::Selector(selector), None) => selector.0.is_empty(),
         }
+    }
+
+    /// Whether it takes labels to tell.
+    pub fn is_by_label(&self) -> bool {
+        matches!(self, Self::Selector(selector) if !selector.0.is_empty())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::selector::{Operator, Requirement};
 
     fn entry(names: &[&str], roles: &[&str], any_subject: bool) -> AllowedNamespaces {
         AllowedNamespaces {
@@ -245,19 +258,33 @@ mod tests {
         };
         assert!(
             workspace
-                .ceiling_of("claude", "batch", &Labels::new())
+                .ceiling_of("claude", "batch", Some(&Labels::new()))
                 .is_none()
         );
         assert!(
             workspace
-                .ceiling_of("claude", "claude", &Labels::new())
+                .ceiling_of("claude", "claude", Some(&Labels::new()))
                 .is_some_and(|c| c.is_home())
         );
         let search = workspace
-            .ceiling_of("claude", "search", &Labels::new())
+            .ceiling_of("claude", "search", Some(&Labels::new()))
             .expect("named");
         assert!(search.may_bind("user") && !search.may_bind("admin"));
         assert!(!search.may_bind_to_anyone("user") && !search.may_attach_keys());
+    }
+
+    #[test]
+    fn labels_that_nobody_saw_match_no_selector_but_that_of_all() {
+        let unlabelled = Requirement {
+            key: "restricted".into(),
+            operator: Operator::DoesNotExist,
+        };
+        let without = WhichNamespaces::Selector(Selector(vec![unlabelled]));
+        let all = WhichNamespaces::Selector(Selector::default());
+        let none = Labels::new();
+        assert!(without.contains("search", Some(&none)) && !without.contains("search", None));
+        assert!(all.contains("search", Some(&none)) && all.contains("search", None));
+        assert!(without.is_by_label() && !all.is_by_label());
     }
 
     #[test]
@@ -270,7 +297,7 @@ mod tests {
             ..Workspace::default()
         };
         let search = workspace
-            .ceiling_of("claude", "search", &Labels::new())
+            .ceiling_of("claude", "search", Some(&Labels::new()))
             .expect("named");
         assert!(search.may_bind("admin") && search.may_bind_to_anyone("user"));
         assert!(!search.may_bind_to_anyone("admin"));

@@ -41,6 +41,8 @@ pub(crate) struct Request {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) code: u16,
+    /// RBAC refused it. A namespace that is ending refuses with the same code.
+    pub(crate) forbidden: bool,
 }
 
 /// Requests in the order of the log.
@@ -168,7 +170,7 @@ impl Requests {
 
     /// Requests that RBAC refused.
     pub(crate) fn forbidden(&self) -> Self {
-        self.only(|request| request.code == 403)
+        self.only(|request| request.forbidden)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -193,6 +195,11 @@ impl fmt::Display for Requests {
 // === impl Request ===
 
 impl Request {
+    /// Whether it did this to such an object or collection itself.
+    pub(crate) fn is_of(&self, verb: &str, resource: &str) -> bool {
+        [&*self.verb, &*self.resource, &*self.subresource] == [verb, resource, ""]
+    }
+
     fn kind(&self) -> RequestKind {
         (
             self.verb.clone(),
@@ -224,6 +231,8 @@ struct Entry {
     object_ref: ObjectRef,
     #[serde(default)]
     response_status: ResponseStatus,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -266,6 +275,10 @@ impl From<Entry> for Request {
             namespace,
             name,
             code: entry.response_status.code,
+            forbidden: entry
+                .annotations
+                .get("authorization.k8s.io/decision")
+                .is_some_and(|decision| decision == "forbid"),
         }
     }
 }

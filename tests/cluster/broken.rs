@@ -28,7 +28,8 @@ pub(crate) fn tests() -> Vec<Test> {
         test(
             "references that lead nowhere deny, and say what to do",
             unresolved,
-        ),
+        )
+        .also_namespaced(),
         test(
             "stored objects that the schema no longer allows deny, and hold up nobody",
             outdated,

@@ -7,7 +7,10 @@ use std::{
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio, id},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -47,6 +50,7 @@ pub(crate) struct Cluster {
     dir: PathBuf,
     control_plane: Option<Mutex<ControlPlane>>,
     namespaces: Mutex<Vec<String>>,
+    namespaced: AtomicBool,
 }
 
 // === impl Cluster ===
@@ -74,6 +78,7 @@ impl Cluster {
             dir,
             control_plane,
             namespaces: Mutex::default(),
+            namespaced: AtomicBool::new(false),
         };
         install::install(&cluster).await?;
         Ok(cluster)
@@ -87,6 +92,28 @@ impl Cluster {
     /// The administrator's.
     pub(crate) fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
+    }
+
+    /// Whether the operator has Roles in the namespaces of the test and nothing else.
+    pub(crate) fn is_namespaced(&self) -> bool {
+        self.namespaced.load(Ordering::Relaxed)
+    }
+
+    /// Takes the operator's ClusterRole away, or gives it back.
+    pub(crate) fn set_namespaced(&self, namespaced: bool) -> Result<()> {
+        if self.namespaced.swap(namespaced, Ordering::Relaxed) == namespaced {
+            return Ok(());
+        }
+        let role = "--filename=deploy/base/operator-role.yaml";
+        let verb = if namespaced { "delete" } else { "apply" };
+        self.kubectl_ok(&[verb, role])?;
+        Ok(())
+    }
+
+    /// The namespaces that the running test has made so far.
+    pub(crate) fn test_namespaces(&self) -> Vec<String> {
+        let namespaces = self.namespaces.lock();
+        namespaces.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Where logs go.
@@ -223,35 +250,39 @@ impl Cluster {
             .push(namespace.to_owned());
     }
 
-    /// Removes the namespaces of the test that has just ended. Custom resources go at
-    /// once, so that the next test's operator finds none; the rest is left to Kubernetes.
+    /// Removes the namespaces of the test that has just ended.
     pub(crate) async fn remove_namespaces(&self) -> Result<()> {
-        let namespaces = std::mem::take(
-            &mut *self
-                .namespaces
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        for namespace in namespaces {
-            for (kind, plural) in KINDS {
-                let gvk = GroupVersionKind::gvk("anthropic-rbac.io", "v1alpha1", kind);
-                Api::<DynamicObject>::namespaced_with(
-                    self.client(),
-                    &namespace,
-                    &ApiResource::from_gvk_with_plural(&gvk, plural),
-                )
-                .delete_collection(&DeleteParams::default(), &ListParams::default())
-                .await
-                .with_context(|| format!("deleting {plural} in {namespace}"))?;
-            }
-            match Api::<Namespace>::all(self.client())
-                .delete(&namespace, &DeleteParams::background())
-                .await
-            {
-                Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
-                outcome => {
-                    outcome.with_context(|| format!("deleting namespace {namespace}"))?;
-                }
+        for namespace in self.test_namespaces() {
+            self.remove_namespace(&namespace).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes a namespace of the running test. Custom resources go at once, so that the next
+    /// operator finds none; the rest is left to Kubernetes.
+    pub(crate) async fn remove_namespace(&self, namespace: &str) -> Result<()> {
+        self.namespaces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|name| name != namespace);
+        for (kind, plural) in KINDS {
+            let gvk = GroupVersionKind::gvk("anthropic-rbac.io", "v1alpha1", kind);
+            Api::<DynamicObject>::namespaced_with(
+                self.client(),
+                namespace,
+                &ApiResource::from_gvk_with_plural(&gvk, plural),
+            )
+            .delete_collection(&DeleteParams::default(), &ListParams::default())
+            .await
+            .with_context(|| format!("deleting {plural} in {namespace}"))?;
+        }
+        match Api::<Namespace>::all(self.client())
+            .delete(namespace, &DeleteParams::background())
+            .await
+        {
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
+            outcome => {
+                outcome.with_context(|| format!("deleting namespace {namespace}"))?;
             }
         }
         Ok(())

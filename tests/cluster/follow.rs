@@ -36,7 +36,8 @@ pub(crate) fn tests() -> Vec<Test> {
             "an added subject reaches the policy within a second, and nothing else",
             subject,
         )
-        .needs_audit_log(),
+        .needs_audit_log()
+        .also_namespaced(),
         test(
             "of two overlapping bindings the other one stays when one is deleted",
             overlapping,

@@ -28,7 +28,8 @@ pub(crate) fn tests() -> Vec<Test> {
         test(
             "a new value at the source is mapped within a second",
             followed,
-        ),
+        )
+        .also_namespaced(),
         test(
             "the last good value outlives its source, and follows it again",
             kept,
@@ -37,7 +38,8 @@ pub(crate) fn tests() -> Vec<Test> {
         test(
             "a revoked key is emptied, not deleted, and no longer usable",
             revoked,
-        ),
+        )
+        .also_namespaced(),
         test(
             "a disabled workspace takes its keys and its access away",
             disabled,

@@ -23,7 +23,9 @@ mod follow;
 mod install;
 mod keys;
 mod leader;
+mod least;
 mod measure;
+mod namespaced;
 mod operator;
 mod quiet;
 mod resource;
@@ -33,6 +35,7 @@ mod schema;
 mod seed;
 mod smoke;
 mod suite;
+mod tap;
 mod wait;
 
 use std::process::ExitCode;
@@ -58,6 +61,8 @@ fn main() -> ExitCode {
         canary::tests(),
         leader::tests(),
         rights::tests(),
+        namespaced::tests(),
+        least::tests(),
         measure::tests(),
     ]
     .into_iter()

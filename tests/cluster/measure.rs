@@ -37,6 +37,7 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         test(measure, measure_all)
             .needs_audit_log()
+            .cluster_wide()
             .only_if(asked_for),
     ]
 }

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::{cluster::Cluster, command_line, wait};
+use crate::{cluster::Cluster, command_line, tap::Tap, wait};
 
 pub(crate) const OPERATOR_NAMESPACE: &str = "anthropic-rbac-system";
 
@@ -30,6 +30,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) log: &'a str,
     /// More flags of `operator`.
     pub(crate) arguments: &'a [&'a str],
+    /// Talks to the API server through this.
+    pub(crate) through: Option<&'a Tap>,
 }
 
 impl Default for Settings<'_> {
@@ -39,6 +41,7 @@ impl Default for Settings<'_> {
             leader_elect: false,
             log: "info",
             arguments: &[],
+            through: None,
         }
     }
 }
@@ -71,11 +74,15 @@ impl Operator {
             leader_elect,
             log: rust_log,
             arguments,
+            through,
         } = settings;
         for namespace in secrets_in {
             allow_secrets(cluster, namespace)?;
         }
-        let kubeconfig = kubeconfig(cluster)?;
+        let kubeconfig = match through {
+            Some(tap) => tap.kubeconfig(cluster)?,
+            None => kubeconfig(cluster)?,
+        };
         let mut command = vec![
             command_line::program().display().to_string(),
             "operator".to_owned(),
@@ -83,6 +90,13 @@ impl Operator {
             format!("--leader-elect={leader_elect}"),
         ];
         command.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        if cluster.is_namespaced() {
+            let namespaces = cluster.test_namespaces();
+            for namespace in &namespaces {
+                apply(cluster, namespace, "deploy/namespace/role.yaml")?;
+            }
+            command.push(format!("--namespaces={}", namespaces.join(",")));
+        }
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let log = cluster.dir().join(format!("operator-{number}.log"));
         let address = free_address()?;
@@ -273,6 +287,9 @@ pub(crate) fn kubeconfig_of(cluster: &Cluster, namespace: &str, name: &str) -> R
 
 /// Binds the Secrets role in a namespace, with the command that users are told.
 pub(crate) fn allow_secrets(cluster: &Cluster, namespace: &str) -> Result<()> {
+    if cluster.is_namespaced() {
+        return apply(cluster, namespace, "deploy/namespace/secrets-role.yaml");
+    }
     cluster.kubectl_ok(&[
         "create",
         "rolebinding",
@@ -282,6 +299,12 @@ pub(crate) fn allow_secrets(cluster: &Cluster, namespace: &str) -> Result<()> {
         "--clusterrole=anthropic-rbac-secrets",
         "--serviceaccount=anthropic-rbac-system:anthropic-rbac",
     ])?;
+    Ok(())
+}
+
+/// One of the project's manifests, into a namespace.
+fn apply(cluster: &Cluster, namespace: &str, file: &str) -> Result<()> {
+    cluster.kubectl_ok(&["apply", "--namespace", namespace, "--filename", file])?;
     Ok(())
 }
 

@@ -29,7 +29,7 @@ const RECHECKED: Duration = Duration::from_secs(70);
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test("an edited or deleted policy is restored", policy),
-        test("an edited or deleted target Secret is restored", target),
+        test("an edited or deleted target Secret is restored", target).also_namespaced(),
         test("what is no longer marked as ours is left alone", disowned),
         test(
             "a foreign ConfigMap of a policy's name is left alone, until it is gone",

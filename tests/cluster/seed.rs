@@ -25,10 +25,13 @@ pub(crate) const NAMESPACES: [&str; 3] = ["claude", "auth", "search"];
 const SOON: Duration = Duration::from_secs(20);
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![test(
-        "the seed organisation converges to what render writes, keys mapped, dues flagged",
-        converges,
-    )]
+    vec![
+        test(
+            "the seed organisation converges to what render writes, keys mapped, dues flagged",
+            converges,
+        )
+        .also_namespaced(),
+    ]
 }
 
 /// The organisation applied as users do it, with an operator that has finished.

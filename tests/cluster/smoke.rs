@@ -37,21 +37,25 @@ pub(crate) fn tests() -> Vec<Test> {
         test(
             "the operator may do exactly what its ClusterRole says",
             exact_rights,
-        ),
+        )
+        .cluster_wide(),
         test(
             "the operator may touch Secrets only where an administrator lets it",
             secret_rights,
-        ),
+        )
+        .cluster_wide(),
         test(
             "the operator may lead in its own namespace only",
             leader_election_rights,
-        ),
+        )
+        .cluster_wide(),
         test("an owned object goes with its owner", garbage).needs_controllers(),
         test(
             "the audit log counts requests by user and kind",
             audit_counts,
         )
-        .needs_audit_log(),
+        .needs_audit_log()
+        .cluster_wide(),
         test("a quiet namespace is quiet, a change is noticed", quiet).needs_controllers(),
     ]
 }

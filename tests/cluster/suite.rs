@@ -14,24 +14,35 @@ use tokio::runtime::Runtime;
 
 use crate::cluster::Cluster;
 
-type Body = Box<dyn FnOnce(&Runtime, &Cluster) -> Result<()> + Send>;
+type Body = Arc<dyn Fn(&Runtime, &Cluster) -> Result<()> + Send + Sync>;
 
 /// A test and what the cluster must have for it.
 pub(crate) struct Test {
     name: &'static str,
     possible: bool,
+    namespaced: When,
     body: Body,
+}
+
+/// Whether a test is run a second time with an operator that has nothing but Roles.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum When {
+    Never,
+    /// With `NAMESPACED=all` in the environment.
+    AskedFor,
+    Always,
 }
 
 /// Names a test. The name is a sentence: what holds when it passes.
 pub(crate) fn test(
     name: &'static str,
-    body: impl AsyncFnOnce(&Cluster) -> Result<()> + Send + 'static,
+    body: impl AsyncFn(&Cluster) -> Result<()> + Send + Sync + 'static,
 ) -> Test {
     Test {
         name,
         possible: true,
-        body: Box::new(move |runtime, cluster| runtime.block_on(body(cluster))),
+        namespaced: When::AskedFor,
+        body: Arc::new(move |runtime, cluster| runtime.block_on(body(cluster))),
     }
 }
 
@@ -57,6 +68,27 @@ impl Test {
             || env::var_os("KUBEBUILDER_ASSETS")
                 .is_none_or(|assets| Path::new(&assets).join("kube-controller-manager").exists());
         self
+    }
+
+    /// Run in namespaced mode, too, each time.
+    pub(crate) fn also_namespaced(mut self) -> Self {
+        self.namespaced = When::Always;
+        self
+    }
+
+    /// Not run in namespaced mode: it is about what only cluster-wide rights give.
+    pub(crate) fn cluster_wide(mut self) -> Self {
+        self.namespaced = When::Never;
+        self
+    }
+
+    fn is_namespaced_too(&self) -> bool {
+        let asked = || env::var("NAMESPACED").is_ok_and(|value| value == "all");
+        match self.namespaced {
+            When::Never => false,
+            When::AskedFor => asked(),
+            When::Always => true,
+        }
     }
 }
 
@@ -87,17 +119,24 @@ impl Suite {
         arguments: &Arguments,
         tests: impl Iterator<Item = Test>,
     ) -> Conclusion {
-        let trials = tests
-            .map(|test| {
-                let suite = Arc::clone(self);
-                Trial::test(test.name, move || suite.run_one(test.body))
-                    .with_ignored_flag(!test.possible)
-            })
-            .collect();
+        let (mut trials, mut namespaced) = (Vec::new(), Vec::new());
+        for test in tests {
+            trials.push(self.trial(&test, test.name.to_owned(), false));
+            if test.is_namespaced_too() {
+                namespaced.push(self.trial(&test, format!("with Roles only: {}", test.name), true));
+            }
+        }
+        trials.extend(namespaced);
         libtest_mimic::run(arguments, trials)
     }
 
-    fn run_one(&self, body: Body) -> Result<(), Failed> {
+    fn trial(self: &Arc<Self>, test: &Test, name: String, namespaced: bool) -> Trial {
+        let (suite, body) = (Arc::clone(self), Arc::clone(&test.body));
+        Trial::test(name, move || suite.run_one(&body, namespaced))
+            .with_ignored_flag(!test.possible)
+    }
+
+    fn run_one(&self, body: &Body, namespaced: bool) -> Result<(), Failed> {
         let cluster = self
             .cluster
             .get_or_init(|| {
@@ -109,7 +148,10 @@ impl Suite {
             .as_ref()
             .map_err(Failed::from)?;
         // The next test gets a clean cluster even when this one panics.
-        let outcome = catch_unwind(AssertUnwindSafe(|| body(&self.runtime, cluster)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            cluster.set_namespaced(namespaced)?;
+            body(&self.runtime, cluster)
+        }));
         let cleaned = self.runtime.block_on(cluster.remove_namespaces());
         outcome
             .unwrap_or_else(|panic| resume_unwind(panic))

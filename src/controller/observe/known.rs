@@ -8,7 +8,7 @@ use kube::runtime::watcher::{self, Event};
 
 use super::{Observation, Seen, Source};
 use crate::controller::metrics::Metrics;
-use crate::controller::object::{ObjectKey, version};
+use crate::controller::object::{ObjectKey, ObjectKind, version};
 use crate::facts::Is;
 use crate::plan::world::SecretAccess;
 use crate::policy::name::NamespacedName;
@@ -52,23 +52,36 @@ impl Known {
             }
             Ok(Event::InitDone) => {
                 let mut observations = self.missing(source, metrics);
-                observations.push(match &source.scope {
-                    Some(scope) => Observation::Access(scope.clone(), SecretAccess::Listed),
-                    None => Observation::Listed(source.kind),
+                let namespace = source.namespace.clone();
+                observations.push(match source.kind {
+                    ObjectKind::Secret => Observation::Access(namespace, SecretAccess::Listed),
+                    kind => Observation::Listed((kind, namespace)),
                 });
                 observations
             }
             Err(error) => {
                 let kind = source.kind.name();
+                let namespace = source.namespace.as_deref();
                 let error_text = describe(&error);
-                match &source.scope {
-                    Some(scope) if is_denied(&error) => {
-                        tracing::debug!(namespace = scope.as_deref(), "may not look at Secrets");
-                        vec![Observation::Access(scope.clone(), SecretAccess::Denied)]
+                match (source.kind, is_denied(&error)) {
+                    (ObjectKind::Secret, true) => {
+                        tracing::debug!(namespace, "may not look at Secrets");
+                        let namespace = source.namespace.clone();
+                        vec![Observation::Access(namespace, SecretAccess::Denied)]
                     }
-                    _ => {
+                    (_, true) => {
+                        tracing::error!(
+                            kind,
+                            namespace,
+                            error = error_text,
+                            "forbidden: the operator's role lacks a right; changes are not seen until it is granted"
+                        );
+                        Vec::new()
+                    }
+                    (_, false) => {
                         tracing::warn!(
                             kind,
+                            namespace,
                             error = error_text,
                             "watch interrupted, it is resumed"
                         );
@@ -160,7 +173,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::controller::object::ObjectKind;
     use crate::plan::world::Change;
 
     type Meta = PartialObjectMeta<Secret>;
@@ -179,7 +191,7 @@ mod tests {
                 Some((name.clone(), Change::SecretGone(name), Some(Is::True)))
             },
             gone: |name, _| Change::SecretGone(name),
-            scope: Some(Some("claude".into())),
+            namespace: Some("claude".into()),
         }
     }
 
@@ -199,7 +211,7 @@ mod tests {
                     let missing = if seen.missing { " missing" } else { "" };
                     format!("{} {:?}{first}{missing}", seen.key.name.name, seen.version)
                 }
-                Observation::Listed(kind) => format!("listed {kind:?}"),
+                Observation::Listed(scope) => format!("listed {scope:?}"),
                 Observation::Access(namespace, access) => format!("{namespace:?} {access:?}"),
             })
             .collect();

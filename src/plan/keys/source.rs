@@ -8,7 +8,6 @@ use crate::plan::output::KeyHandle;
 use crate::policy::digest::Digest;
 use crate::policy::key::SecretKey;
 use crate::policy::name::Name;
-use crate::policy::selector::Labels;
 use crate::policy::workspace::Workspace;
 
 impl<'a> Settling<'a> {
@@ -276,11 +275,7 @@ impl<'a> Settling<'a> {
 }
 
 fn may_attach(snapshot: &Snapshot, workspace: &Workspace, namespace: &Name) -> bool {
-    let none = Labels::new();
-    let labels = snapshot
-        .namespaces
-        .get(namespace)
-        .map_or(&none, |labels| &**labels);
+    let labels = snapshot.namespaces.get(namespace).map(|labels| &**labels);
     workspace
         .ceiling_of(&snapshot.name.namespace, namespace, labels)
         .is_some_and(|ceiling| ceiling.may_attach_keys())

@@ -6,6 +6,7 @@ use super::stage::{
     KEY_A, Stage, binding, condition, key, namespace, secret, service, text_of, workspace,
 };
 use crate::policy::decide::Denial;
+use crate::policy::finding::Reason;
 
 const HAIKU: &str = "claude-haiku-4-5";
 const SEARCH: &str = "serviceaccount:claude/search";
@@ -272,6 +273,35 @@ fn a_missing_workspace_is_told_from_within_and_not_from_elsewhere() {
     assert_eq!(condition(&plan, "Ready", "claude/b").1, "WorkspaceNotFound");
     assert_eq!(condition(&plan, "Ready", "search/b").1, "RefNotPermitted");
     assert!(plan.outputs.is_empty() && plan.resolution.is_none());
+}
+
+#[test]
+fn labels_that_nobody_may_see_admit_nobody_and_that_is_said() {
+    let unlabelled =
+        json!({"matchExpressions": [{"key": "restricted", "operator": "DoesNotExist"}]});
+    let entry = |which: &str, value: serde_json::Value| {
+        open(
+            json!({"allowedNamespaces": [{which: value, "roles": ["user"]}]}),
+            &[binding("search/b", "user", service("search", "a"))],
+        )
+    };
+    let said = |stage: &Stage| {
+        let findings = stage.plan().findings.into_iter();
+        let found = findings.filter(|finding| finding.reason == Reason::NamespaceLabelsUnseen);
+        found.map(|finding| finding.field).collect::<Vec<_>>()
+    };
+    let subject = "serviceaccount:search/a";
+    let mut by_label = entry("selector", unlabelled);
+    assert_eq!(by_label.decide(subject, HAIKU), Err(Denial::NoRole));
+    assert_eq!(said(&by_label), ["spec.allowedNamespaces[0].selector"]);
+    by_label.apply(&namespace("search", json!({})));
+    assert!(by_label.decide(subject, HAIKU).is_ok());
+    assert_eq!(said(&by_label), [""; 0]);
+    for (which, value) in [("selector", json!({})), ("names", json!(["search"]))] {
+        let stage = entry(which, value);
+        assert!(stage.decide(subject, HAIKU).is_ok(), "{which}");
+        assert_eq!(said(&stage), [""; 0], "{which}");
+    }
 }
 
 #[test]

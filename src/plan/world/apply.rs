@@ -115,14 +115,14 @@ impl World {
     }
 
     fn set_namespace(&mut self, name: &Name, labels: Option<Labels>) -> Affected {
-        let none = Arc::new(Labels::new());
         let before = self.namespaces.get(name).cloned();
         if !replace(&mut self.namespaces, name, labels) {
             return Affected::new();
         }
-        let after = self.namespaces.get(name).unwrap_or(&none);
-        let before = before.as_ref().unwrap_or(&none);
-        let relabelled = before.get(ENVIRONMENT) != after.get(ENVIRONMENT);
+        let before = before.as_deref();
+        let after = self.namespaces.get(name).map(|labels| &**labels);
+        let environment = |labels: Option<&Labels>| labels?.get(ENVIRONMENT).cloned();
+        let relabelled = environment(before) != environment(after);
         let matters = |(workspace, facts): &(&NamespacedName, &Arc<WorkspaceFacts>)| {
             let attached = self.attached.get(workspace);
             let involved =

@@ -42,7 +42,7 @@ pub struct Facts<'a> {
     pub grants: &'a [GrantFacts<'a>],
     /// Keys that refer to it, sorted by name.
     pub keys: &'a [KeyFacts<'a>],
-    /// Labels of the namespaces that attach.
+    /// Labels of the namespaces that attach, as far as they may be seen.
     pub namespaces: &'a BTreeMap<Name, Labels>,
     /// Client keys by the Secret that holds them.
     pub client_keys: &'a BTreeMap<NamespacedName, ClientKeys>,
@@ -144,6 +144,7 @@ pub fn resolve(facts: &Facts<'_>) -> Resolution {
         roles,
     };
     resolver.note_broken_roles(&broken);
+    resolver.note_unseen_labels();
     let grants: Vec<_> = facts
         .grants
         .iter()
@@ -204,8 +205,7 @@ struct Resolver<'a> {
 
 impl<'a> Resolver<'a> {
     fn ceiling(&self, namespace: &str) -> Option<Ceiling<'a>> {
-        let none = Labels::new();
-        let labels = self.facts.namespaces.get(namespace).unwrap_or(&none);
+        let labels = self.facts.namespaces.get(namespace);
         self.facts
             .workspace
             .ceiling_of(&self.facts.name.namespace, namespace, labels)

@@ -10,6 +10,7 @@ use crate::policy::name::{Name, NamespacedName};
 use crate::policy::role::BrokenRole;
 use crate::policy::subject::Subject;
 use crate::policy::table::{KeyRow, RoleRow, SubjectRow};
+use crate::policy::workspace::AllowedNamespaces;
 
 impl Resolver<'_> {
     pub(super) fn find(
@@ -31,6 +32,30 @@ impl Resolver<'_> {
             );
             let workspace = (Kind::Workspace, self.facts.name);
             self.find(Reason::EmptyRole, workspace, "spec.roles", &message);
+        }
+    }
+
+    /// A selector that nothing can match for want of sight denies, and says so once.
+    pub(super) fn note_unseen_labels(&mut self) {
+        let facts = self.facts;
+        let by_label = |entry: &AllowedNamespaces| entry.which.is_by_label();
+        let Some(entry) = facts.workspace.allowed_namespaces.iter().position(by_label) else {
+            return;
+        };
+        let bindings = facts.grants.iter().map(|facts| facts.name);
+        let mut attached = bindings.chain(facts.keys.iter().map(|facts| facts.name));
+        let unseen = attached.any(|name| {
+            name.namespace != facts.name.namespace
+                && !facts.namespaces.contains_key(&name.namespace)
+        });
+        if unseen {
+            self.find(
+                Reason::NamespaceLabelsUnseen,
+                (Kind::Workspace, facts.name),
+                &format!("spec.allowedNamespaces[{entry}].selector"),
+                "Labels of namespaces that attach cannot be seen, so no selector admits them. Admit them by \
+                 names, or let the operator list and watch Namespaces.",
+            );
         }
     }
 
