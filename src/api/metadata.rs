@@ -55,6 +55,14 @@ pub const WORKSPACE: &str = "anthropic-rbac.io/workspace";
 /// that has not moved and lost status resets no rotation clock.
 pub const KEY_VERSIONS: &str = "anthropic-rbac.io/key-versions";
 
+/// Annotation on a policy's ConfigMap: fingerprints of the client keys in use, by the namespace
+/// each belongs to. It is how a newcomer with the same client key is told from who uses it.
+pub const CLIENT_KEYS: &str = "anthropic-rbac.io/client-keys";
+
+/// Annotation on a policy's ConfigMap: ids of blocked client keys, by the blocked Secret. While
+/// that Secret cannot be read, they stay blocked.
+pub const BLOCKED_CLIENT_KEYS: &str = "anthropic-rbac.io/blocked-client-keys";
+
 /// Well-known label key for the tool that manages an object.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 

@@ -194,7 +194,9 @@ fn ids(
         Some(SecretLookup::Denied) => unknown("may not be looked at by you"),
         Some(SecretLookup::Absent) => unknown("does not exist"),
         None if strict || source.is_cluster => unknown("does not exist, or nothing names it"),
-        Some(SecretLookup::Assumed) | None => Ok(vec![id(crate::plan::assumed_client_key(secret))]),
+        Some(SecretLookup::Assumed) | None => {
+            Ok(vec![id(crate::plan::client_keys::assumed(secret))])
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::policy::catalogue::Catalogue;
 use crate::policy::digest::Digest;
 use crate::policy::name::{Name, NamespacedName};
+use crate::policy::resolve::ClientKeyRival;
 use crate::policy::selector::Labels;
 
 /// Everything one plan is made from: one workspace and all that touches it.
@@ -47,6 +48,11 @@ pub struct Snapshot {
     pub outputs: BTreeMap<OutputId, Arc<OutputFacts>>,
     /// ApiKeyRefs that claim something this workspace's keys claim too.
     pub rivals: Vec<Rival>,
+    /// Audiences of this Workspace whose tokens another takes too, with that one: its own
+    /// namespace's first.
+    pub shared_audiences: BTreeMap<Name, NamespacedName>,
+    /// Bindings of other workspaces that name a client key of this one's.
+    pub client_key_rivals: Vec<ClientKeyRival>,
     /// Writes that failed in this very round: what they were for is not programmed.
     pub failures: BTreeMap<OutputId, WriteFailure>,
     /// Known models.

@@ -1,22 +1,16 @@
-//! Findings that need more than the policy: rotation, sharing, environments, models.
+//! Findings that need more than the policy: rotation, sharing, environments, tiers.
 //! Must not decide access.
 
 use std::collections::BTreeMap;
-
-use jiff::{SignedDuration, Timestamp};
 
 use super::keys::Settled;
 use crate::api::conditions::reason;
 use crate::api::metadata::ENVIRONMENT;
 use crate::facts::Snapshot;
 use crate::policy::finding::{Finding, Kind, ObjectId, Reason};
-use crate::policy::model::{ModelPattern, ModelSet};
-use crate::policy::name::{Name, NamespacedName};
-use crate::policy::rotation::Origin;
+use crate::policy::name::NamespacedName;
+use crate::policy::rotation::{Origin, Rotation, RotationWish};
 use crate::policy::workspace::Workspace;
-
-/// Notice Anthropic gives before it stops serving a model, from its deprecation page.
-const RETIREMENT_NOTICE: SignedDuration = SignedDuration::from_hours(60 * 24);
 
 /// What there is to say of the keys.
 pub fn of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Vec<Finding> {
@@ -60,13 +54,11 @@ pub fn of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Vec<Finding>
             );
             find(Reason::LooserRotation, "spec.rotation", message);
         }
-        if rotation.warn_days >= rotation.period_days {
-            let message = format!(
-                "The warning time of {} days is no shorter than the period of {}, so the key is always due \
-                 soon. Shorten warnDays.",
-                rotation.warn_days, rotation.period_days
-            );
-            find(Reason::WarnBeyondPeriod, "spec.rotation.warnDays", message);
+        let own = facts.object.spec.as_ref().map(|key| key.rotation);
+        let own = own.is_ok_and(|wish| wish != RotationWish::default());
+        if own && rotation.warn_days >= rotation.period_days {
+            let field = "spec.rotation.warnDays";
+            find(Reason::WarnBeyondPeriod, field, always_due(rotation));
         }
     }
     findings
@@ -88,26 +80,66 @@ pub fn of_workspace(snapshot: &Snapshot, workspace: &Workspace) -> Vec<Finding> 
         );
         find(Reason::LegacyTier, "spec.rateLimits.tier", message);
     }
-    let label = snapshot.namespaces.get(&snapshot.name.namespace);
-    let label = label.and_then(|labels| labels.get(ENVIRONMENT));
-    if let (Some(own), Some(label)) = (&workspace.environment, label)
-        && own != label
-    {
+    let environments = environments(snapshot, workspace);
+    for (field, message) in environments {
+        find(Reason::EnvironmentMismatch, field, message);
+    }
+    for (audience, other) in &snapshot.shared_audiences {
+        let whose = if other.namespace == snapshot.name.namespace {
+            format!("Workspace {other}")
+        } else {
+            "A Workspace of another namespace".to_owned()
+        };
         let message = format!(
-            "The Workspace is for {own}, its namespace is labelled {label}. Correct the one that is wrong."
+            "{whose} takes tokens of the same issuer and audience '{audience}' too, so either gateway could \
+             replay at the other what it is sent. Give each an audience of its own."
         );
-        find(Reason::EnvironmentMismatch, "spec.environment", message);
+        let field = "spec.authentication.issuers";
+        find(Reason::SharedAudience, field, message);
     }
-    if let Some(models) = &workspace.models {
-        models_of(snapshot, "spec.models", models, &mut find);
-    }
-    for (name, change) in &workspace.roles {
-        if let Some(models) = &change.models {
-            let field = format!("spec.roles[{name}].models");
-            models_of(snapshot, &field, models, &mut find);
-        }
+    let rotation = Rotation::of_workspace(workspace.rotation);
+    if rotation.warn_days >= rotation.period_days {
+        let field = "spec.keys.rotation.warnDays";
+        find(Reason::WarnBeyondPeriod, field, always_due(rotation));
     }
     findings
+}
+
+/// Where the Workspace's environment is not that of a namespace it has to do with: its own, or
+/// one that something attaches from.
+fn environments(snapshot: &Snapshot, workspace: &Workspace) -> Vec<(&'static str, String)> {
+    let Some(own) = &workspace.environment else {
+        return Vec::new();
+    };
+    let home = &snapshot.name.namespace;
+    let labelled = snapshot.namespaces.iter().filter_map(|(name, labels)| {
+        let label = labels.get(ENVIRONMENT).filter(|label| *label != own)?;
+        (name == home || workspace.ceiling_of(home, name, Some(labels)).is_some())
+            .then_some((name, label))
+    });
+    let told = labelled.map(|(name, label)| {
+        if name == home {
+            let message = format!(
+                "The Workspace is for {own}, its namespace is labelled {label}. Correct the one that is wrong."
+            );
+            ("spec.environment", message)
+        } else {
+            let message = format!(
+                "The Workspace is for {own}, but namespace {name}, which attaches to it, is labelled {label}. \
+                 Attach it to a Workspace of its own environment, or correct the label."
+            );
+            ("spec.allowedNamespaces", message)
+        }
+    });
+    told.collect()
+}
+
+fn always_due(rotation: Rotation) -> String {
+    format!(
+        "The warning time of {} days is no shorter than the period of {}, so keys are always due soon. \
+         Shorten warnDays.",
+        rotation.warn_days, rotation.period_days
+    )
 }
 
 /// The findings about keys, by key.
@@ -122,56 +154,4 @@ pub fn by_key(findings: &[Finding]) -> BTreeMap<&NamespacedName, Vec<&Finding>> 
         }
     }
     by_key
-}
-
-fn models_of(
-    snapshot: &Snapshot,
-    field: &str,
-    models: &ModelSet,
-    find: &mut impl FnMut(Reason, &str, String),
-) {
-    for pattern in models.iter() {
-        match pattern {
-            ModelPattern::Exact(id) => model(snapshot, field, pattern, id, find),
-            ModelPattern::Prefix(_) if snapshot.catalogue.matching(pattern).next().is_some() => {}
-            ModelPattern::Prefix(_) => {
-                find(Reason::UnknownModel, field, unknown(snapshot, pattern));
-            }
-        }
-    }
-}
-
-fn model(
-    snapshot: &Snapshot,
-    field: &str,
-    pattern: &ModelPattern,
-    id: &Name,
-    find: &mut impl FnMut(Reason, &str, String),
-) {
-    let Some(known) = snapshot.catalogue.get(id) else {
-        return find(Reason::UnknownModel, field, unknown(snapshot, pattern));
-    };
-    let Some(end) = known.retires_at else {
-        return;
-    };
-    if end <= snapshot.now {
-        let message =
-            format!("Anthropic stopped serving '{id}' at {end}. Name a model that it serves.");
-        find(Reason::RetiredModel, field, message);
-    } else if notice(end) <= snapshot.now {
-        let message = format!("Anthropic stops serving '{id}' at {end}. Plan its successor.");
-        find(Reason::RetiringModel, field, message);
-    }
-}
-
-fn unknown(snapshot: &Snapshot, pattern: &ModelPattern) -> String {
-    let fix = match snapshot.catalogue.nearest(pattern, snapshot.now) {
-        Some(meant) => format!("did you mean '{meant}'?"),
-        None => "check its spelling.".to_owned(),
-    };
-    format!("No known model is '{pattern}'. It is kept as written; {fix}")
-}
-
-fn notice(end: Timestamp) -> Timestamp {
-    end.checked_sub(RETIREMENT_NOTICE).unwrap_or(Timestamp::MIN)
 }

@@ -4,6 +4,7 @@
 // A new variant of ours must be looked at wherever it matters.
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod client_keys;
 mod findings;
 pub mod keys;
 pub mod output;
@@ -14,17 +15,15 @@ mod tests;
 pub mod world;
 pub mod write;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::facts::{SecretFacts, SecretLookup, Snapshot, WorkspaceFacts};
+use crate::facts::{SecretLookup, Snapshot, WorkspaceFacts};
 use keys::Settled;
 use output::Plan;
 
-use crate::api::conditions::reason;
 use crate::gateway::policy_json;
-use crate::policy::key::Shape;
-use crate::policy::name::{Name, NamespacedName};
-use crate::policy::resolve::{ClientKeys, Facts, GrantFacts, KeyFacts, Resolution, resolve};
+use crate::policy::name::Name;
+use crate::policy::resolve::{Facts, GrantFacts, KeyFacts, Resolution, resolve};
 use crate::policy::selector::Labels;
 use crate::policy::workspace::Workspace;
 
@@ -199,6 +198,10 @@ fn resolved(snapshot: &Snapshot, workspace: &Workspace, settled: &[Option<Settle
             })
         })
         .collect();
+    let policy = snapshot
+        .outputs
+        .get(&client_keys::policy_of(&snapshot.name));
+    let policy = policy.map(|found| &**found);
     let labels = snapshot.namespaces.iter();
     let namespaces: BTreeMap<Name, Labels> = labels
         .map(|(name, labels)| (name.clone(), (**labels).clone()))
@@ -210,54 +213,12 @@ fn resolved(snapshot: &Snapshot, workspace: &Workspace, settled: &[Option<Settle
         grants: &grants,
         keys: &keys,
         namespaces: &namespaces,
-        client_keys: &client_keys(snapshot),
+        client_keys: &client_keys::of_secrets(snapshot),
+        client_keys_in_use: &client_keys::in_use(policy),
+        client_key_rivals: &snapshot.client_key_rivals,
+        last_blocked: &client_keys::last_blocked(policy),
         catalogue: &snapshot.catalogue,
     })
-}
-
-/// Client keys by Secret. A Secret without the label is no credential, whatever it holds.
-fn client_keys(snapshot: &Snapshot) -> BTreeMap<NamespacedName, ClientKeys> {
-    let keys = snapshot.secrets.iter().map(|(name, lookup)| {
-        let keys = match lookup {
-            SecretLookup::Present(secret) => client_keys_of(secret),
-            SecretLookup::Absent => {
-                ClientKeys::Unusable(reason::CLIENT_KEY_NOT_FOUND, "does not exist; create it")
-            }
-            SecretLookup::Denied => ClientKeys::Unusable(
-                reason::SECRET_ACCESS_DENIED,
-                "may not be read by the operator; bind the ClusterRole anthropic-rbac-secrets in its namespace",
-            ),
-            SecretLookup::Assumed => ClientKeys::Known(BTreeSet::from([assumed_client_key(name)])),
-        };
-        (name.clone(), keys)
-    });
-    keys.collect()
-}
-
-fn client_keys_of(secret: &SecretFacts) -> ClientKeys {
-    if !secret.is_client_key {
-        return ClientKeys::Unusable(
-            reason::CLIENT_KEY_NOT_FOUND,
-            "lacks the label anthropic-rbac.io/client-key: \"true\"; add it if its keys are for the gateway",
-        );
-    }
-    let Some(values) = &secret.values else {
-        return ClientKeys::Unusable(reason::PENDING, "has not been read yet");
-    };
-    let all = values.values().all(|value| value.shape == Shape::ClientKey);
-    if values.is_empty() || !all {
-        return ClientKeys::Unusable(
-            reason::INVALID_CLIENT_KEY,
-            "holds something that is no client key, or nothing; want 32 to 256 visible ASCII characters that \
-             start with neither sk-ant- nor ey",
-        );
-    }
-    ClientKeys::Known(values.values().map(|value| value.digest).collect())
-}
-
-/// What stands for the one client key of a Secret that nobody has looked at.
-pub fn assumed_client_key(secret: &NamespacedName) -> crate::policy::digest::Digest {
-    crate::policy::digest::Digest::of_lines(&["assumed", &secret.namespace, &secret.name])
 }
 
 fn wake_of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Option<jiff::Timestamp> {
@@ -274,16 +235,14 @@ fn wake_of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Option<jiff
         let next = facts.object.spec.as_ref().ok()?.next.as_ref()?;
         next.activate_at.filter(|at| *at > snapshot.now)
     });
-    let given = snapshot.keys.iter().filter_map(|facts| {
-        // A date of issue in the future is ignored until it is past.
-        facts
-            .object
-            .spec
-            .as_ref()
-            .ok()?
-            .issued_at
-            .filter(|at| *at > snapshot.now)
+    // A date of issue in the future is ignored until it is past.
+    let keys = snapshot.keys.iter();
+    let given = keys.filter_map(|facts| facts.object.spec.as_ref().ok()?.issued_at);
+    let secrets = snapshot.secrets.values().filter_map(|lookup| match lookup {
+        SecretLookup::Present(secret) => secret.notes.as_ref()?.issued_at,
+        SecretLookup::Absent | SecretLookup::Denied | SecretLookup::Assumed => None,
     });
+    let given = given.chain(secrets).filter(|at| *at > snapshot.now);
     let of_versions = transitions.chain(retirements);
     of_versions.chain(staged).chain(given).min()
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::client_keys;
 use super::keys::{Place, Settled, data_key, gateways};
 use super::output::{Content, Output, Owner};
 use crate::api::metadata::{
@@ -52,11 +53,11 @@ pub fn config_maps(
             secret_type: None,
         })
     };
-    let mut outputs = vec![config_map(
-        policy_name(workspace),
-        policy_json::FILE,
-        &rendered.policy,
-    )];
+    let mut policy = config_map(policy_name(workspace), policy_json::FILE, &rendered.policy);
+    let found = snapshot.outputs.get(&policy.id).map(|found| &**found);
+    let remembered = client_keys::to_remember(resolution, found);
+    policy.annotations.extend(remembered);
+    let mut outputs = vec![policy];
     for (i, shard) in rendered.shards.iter().enumerate() {
         let name = format!("{workspace}.subjects-{i:02}");
         outputs.push(config_map(name, &format!("subjects-{i:02}.json"), shard));

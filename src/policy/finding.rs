@@ -158,6 +158,10 @@ reasons! {
     SharedAudience: Warning,
         "Another Workspace takes tokens of the same audience, so that either gateway could replay at the other the tokens it is sent.",
         "Give each Workspace an audience of its own.";
+    /// A blocked client key whose Secret cannot be looked into.
+    UnresolvedBlock: Warning,
+        "spec.blockedSubjects names a Secret that does not exist, holds no client keys, may not be read, or is of a namespace without a binding here; only what was last known of it is blocked.",
+        "Name the client keys by sha256, or correct the name.";
     /// A Console role that is not known.
     UnknownConsoleRole: Warning,
         "The Console role is not known; it is kept as written, because Anthropic adds roles.",

@@ -57,6 +57,14 @@ impl ModelPattern {
             Self::Prefix(prefix) => model.starts_with(&**prefix),
         }
     }
+
+    /// Whether some id, known or not, is one that both entries stand for.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Exact(id), pattern) | (pattern, Self::Exact(id)) => pattern.matches(id),
+            (Self::Prefix(a), Self::Prefix(b)) => a.starts_with(&**b) || b.starts_with(&**a),
+        }
+    }
 }
 
 impl Serialize for ModelPattern {
@@ -87,6 +95,12 @@ impl ModelSet {
     /// Whether any entry stands for this model id.
     pub fn allows(&self, model: &str) -> bool {
         self.0.iter().any(|pattern| pattern.matches(model))
+    }
+
+    /// Whether some id is allowed by both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let either = |pattern: &ModelPattern| other.0.iter().any(|other| pattern.overlaps(other));
+        self.0.iter().any(either)
     }
 
     /// The entries in order.
@@ -121,6 +135,26 @@ mod tests {
         }
         let any = ModelPattern::parse("*").expect("one star");
         assert!(any.matches("claude-opus-5") && any.to_string() == "*");
+    }
+
+    #[test]
+    fn two_lists_overlap_where_one_id_is_in_both() {
+        let set = |text: &str| -> ModelSet {
+            let patterns = text.split(',').map(ModelPattern::parse);
+            patterns.map(|pattern| pattern.expect("pattern")).collect()
+        };
+        for (a, b, overlap) in [
+            ("claude-opus-5", "claude-opus-5", true),
+            ("claude-opus-5", "claude-opus-5-5", false),
+            ("claude-opus-5", "claude-*", true),
+            ("claude-opus-*", "claude-*", true),
+            ("claude-opus-*", "claude-haiku-*", false),
+            ("x,claude-opus-5-5", "y,claude-opus-*", true),
+            ("*", "x", true),
+        ] {
+            assert_eq!(set(a).overlaps(&set(b)), overlap, "{a} {b}");
+            assert_eq!(set(b).overlaps(&set(a)), overlap, "{b} {a}");
+        }
     }
 
     #[test]

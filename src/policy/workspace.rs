@@ -1,12 +1,14 @@
 //! A Workspace as the domain sees it.
 //! Must not know what is attached to it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::grant::RoleRef;
 use super::limits::{DEFAULT_MAX_TOKENS, MaxTokens, RequestsPerMinute, Tier};
 use super::model::ModelSet;
 use super::name::{Name, NamespacedName};
-use super::role::RoleChange;
+use super::role::{BUILT_IN, RoleChange};
 use super::rotation::RotationWish;
 use super::selector::{Labels, Selector};
 use super::subject::SubjectRef;
@@ -158,6 +160,36 @@ impl Workspace {
     pub fn ceiling_per_minute(&self) -> Option<RequestsPerMinute> {
         self.requests_per_minute
             .or(self.tier.map(Tier::requests_per_minute))
+    }
+
+    /// Who vouches for callers: as written, else this cluster's ServiceAccounts with an audience
+    /// of the Workspace's own. `own` is the Workspace's name.
+    pub fn effective_issuers(&self, own: &NamespacedName) -> Cow<'_, [Issuer]> {
+        if !self.issuers.is_empty() {
+            return Cow::Borrowed(&self.issuers);
+        }
+        Cow::Owned(vec![Issuer {
+            name: "cluster".into(),
+            audiences: vec![format!("anthropic-rbac/{own}").into()],
+            kind: IssuerKind::Kubernetes,
+        }])
+    }
+
+    /// Whether a binding of `namespace` may give this role here at all. `own` is the Workspace's
+    /// namespace.
+    pub fn admits(
+        &self,
+        own: &str,
+        namespace: &str,
+        labels: Option<&Labels>,
+        role: &RoleRef,
+    ) -> bool {
+        let RoleRef::Application(role) = role else {
+            return own == namespace;
+        };
+        let exists = BUILT_IN.contains(&&**role) || self.roles.contains_key(role);
+        let ceiling = self.ceiling_of(own, namespace, labels);
+        exists && ceiling.is_some_and(|ceiling| ceiling.may_bind(role))
     }
 
     /// How far `namespace` may go in this Workspace, which lives in `home`;

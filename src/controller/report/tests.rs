@@ -133,6 +133,8 @@ fn snapshot() -> Snapshot {
         secrets: BTreeMap::new(),
         outputs: BTreeMap::new(),
         rivals: Vec::new(),
+        shared_audiences: BTreeMap::new(),
+        client_key_rivals: Vec::new(),
         failures: BTreeMap::new(),
         catalogue: Arc::new(Catalogue::built_in()),
     }

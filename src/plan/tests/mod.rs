@@ -6,6 +6,8 @@
 )]
 
 mod access;
+mod client_keys;
+mod findings;
 mod gateway;
 mod keys;
 mod order;

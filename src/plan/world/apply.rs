@@ -1,17 +1,17 @@
 //! Changes in: what is known is brought up to date, and whoever it matters to is named.
 //! Must not look further than the indices reach.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::attached::Attached;
 use super::change::{Change, SecretAccess};
-use super::claims::Claim;
+use super::claims::audiences;
 use super::{Affected, Owner, World, references, unit};
-use crate::api::metadata::ENVIRONMENT;
+use crate::api::metadata::{CLIENT_KEYS, ENVIRONMENT};
 use crate::facts::{
     BindingFacts, KeyRefFacts, OutputFacts, OutputId, OutputKind, Ownership, SecretFacts,
-    ValueLookup, WorkspaceFacts,
+    WorkspaceFacts,
 };
 use crate::policy::finding::Kind;
 use crate::policy::key::ValueFacts;
@@ -55,9 +55,12 @@ impl World {
         let named = facts
             .map(|facts| references::of_workspace(facts))
             .unwrap_or_default();
-        self.references
-            .set((Kind::Workspace, name.clone()), name, named);
-        let mut affected = self.claim_all(name);
+        let claims = facts.map(|facts| audiences(facts)).unwrap_or_default();
+        let owner = (Kind::Workspace, name.clone());
+        self.references.set(owner.clone(), name, named);
+        let mut affected = self.set_claims(&owner, claims);
+        affected.extend(self.claim_all(name));
+        affected.extend(self.rivals_for_client_keys(name));
         affected.insert(name.clone());
         affected
     }
@@ -82,9 +85,13 @@ impl World {
             attached.bindings.insert(name.clone(), facts);
         }
         let of = after.as_ref().unwrap_or(name);
-        self.references
-            .set((Kind::RoleBinding, name.clone()), of, named);
-        before.into_iter().chain(after).collect()
+        let owner = (Kind::RoleBinding, name.clone());
+        self.references.set(owner.clone(), of, named);
+        let mut affected: Affected = before.into_iter().chain(after).collect();
+        affected.extend(self.claim(&owner));
+        // It may have ceased to claim, or begun to, by its state or time alone.
+        affected.extend(self.rivals_of_binding(name));
+        affected
     }
 
     fn set_key(&mut self, name: &NamespacedName, facts: Option<KeyRefFacts>) -> Affected {
@@ -110,7 +117,7 @@ impl World {
         self.references
             .set((Kind::ApiKeyRef, name.clone()), of, named);
         let mut affected: Affected = before.into_iter().chain(after).collect();
-        affected.extend(self.claim(name));
+        affected.extend(self.claim(&(Kind::ApiKeyRef, name.clone())));
         affected
     }
 
@@ -136,7 +143,12 @@ impl World {
             (moved && involved) || (relabelled && (involved || workspace.namespace == *name))
         };
         let affected = self.workspaces.iter().filter(matters);
-        affected.map(|(workspace, _)| workspace.clone()).collect()
+        let affected: Affected = affected.map(|(name, _)| name.clone()).collect();
+        let rivals = affected.iter();
+        let rivals: Affected = rivals
+            .flat_map(|workspace| self.rivals_for_client_keys(workspace))
+            .collect();
+        affected.into_iter().chain(rivals).collect()
     }
 
     fn set_config_map(&mut self, name: &NamespacedName, facts: Option<OutputFacts>) -> Affected {
@@ -152,11 +164,20 @@ impl World {
         if before == after {
             return Affected::new();
         }
+        let remembers = |facts: &Option<Arc<OutputFacts>>| {
+            let facts = facts.as_ref();
+            facts.and_then(|facts| facts.marks.get(CLIENT_KEYS).cloned())
+        };
+        let remembered = remembers(&before) != remembers(&after);
         let owner = |facts: Option<Arc<OutputFacts>>| owner_of(name, &facts?.owner);
         let mut affected = self.set_owner(id, owner(before), owner(after));
         // Somebody else's under a name of ours is in the way of the workspace in the name.
         if let Some((workspace, _)) = name.name.split_once('.') {
-            affected.insert(NamespacedName::new(name.namespace.clone(), workspace));
+            let workspace = NamespacedName::new(name.namespace.clone(), workspace);
+            if remembered {
+                affected.extend(self.rivals_for_client_keys(&workspace));
+            }
+            affected.insert(workspace);
         }
         affected
     }
@@ -228,62 +249,10 @@ impl World {
     /// or formerly claimed the same key as one of those.
     fn touched(&mut self, secret: &NamespacedName) -> Affected {
         let mut affected = self.references.to(secret);
-        for key in self.references.keys_to(secret) {
-            affected.extend(self.claim(&key));
+        for owner in self.references.claimants_to(secret) {
+            affected.extend(self.claim(&owner));
         }
         affected
-    }
-
-    /// Brings the claims of a workspace's keys up to date.
-    fn claim_all(&mut self, workspace: &NamespacedName) -> Affected {
-        let attached = self.attached.get(workspace).into_iter();
-        let keys: Vec<_> = attached
-            .flat_map(|attached| attached.keys.keys().cloned())
-            .collect();
-        keys.iter().flat_map(|key| self.claim(key)).collect()
-    }
-
-    /// Brings the claims of a key up to date.
-    fn claim(&mut self, key: &NamespacedName) -> Affected {
-        let claims = match self.keys.get(key).cloned() {
-            Some(facts) => self.claims_of(&facts),
-            None => BTreeSet::new(),
-        };
-        let others = self.claims.set(key, claims);
-        let workspaces = others.iter().filter_map(|key| self.keys.get(key));
-        workspaces
-            .map(|facts| unit(&facts.workspace, &facts.object.name))
-            .collect()
-    }
-
-    fn claims_of(&self, facts: &KeyRefFacts) -> BTreeSet<Claim> {
-        let Ok(key) = &facts.object.spec else {
-            return BTreeSet::new();
-        };
-        let namespace = &facts.object.name.namespace;
-        let target = key.target.as_ref();
-        let target =
-            target.map(|target| NamespacedName::new(namespace.clone(), target.secret.clone()));
-        let staged = key.next.as_ref().map(|next| &next.source);
-        let digests = [Some(&key.source), staged]
-            .into_iter()
-            .flatten()
-            .filter_map(|source| {
-                match self
-                    .lookup(&source.secret())?
-                    .value(source, self.memories(facts))
-                {
-                    ValueLookup::Known(value) => Some(Claim::Key(value.digest)),
-                    ValueLookup::Missing
-                    | ValueLookup::Unread
-                    | ValueLookup::NoSecret
-                    | ValueLookup::Denied
-                    | ValueLookup::Assumed => None,
-                }
-            });
-        let mut claims: BTreeSet<Claim> = digests.collect();
-        claims.extend(target.map(Claim::Target));
-        claims
     }
 
     fn detach(&mut self, workspace: &NamespacedName, remove: impl FnOnce(&mut Attached)) {

@@ -1,40 +1,48 @@
-//! What only one ApiKeyRef can have, whatever workspace it belongs to, and who claims it.
+//! What only one object can have, whatever workspace it belongs to, and who claims it.
 //! Must not decide who gets it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::{Affected, Owner, World};
+use crate::facts::{BindingFacts, KeyRefFacts, ValueLookup, WorkspaceFacts};
+use crate::plan::client_keys;
 use crate::policy::digest::Digest;
-use crate::policy::name::NamespacedName;
+use crate::policy::finding::Kind;
+use crate::policy::name::{Name, NamespacedName};
+use crate::policy::resolve::ClientKeys;
+use crate::policy::subject::{Subject, SubjectRef};
+use crate::policy::workspace::{Issuer, IssuerKind};
 
 /// Something claimed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Claim {
-    /// A key, by its full digest.
+    /// An API key, by its full digest: an ApiKeyRef's.
     Key(Digest),
-    /// A Secret to write to.
+    /// A Secret to write to: an ApiKeyRef's.
     Target(NamespacedName),
+    /// A client key, by its full digest: a RoleBinding's.
+    ClientKey(Digest),
+    /// Tokens of one issuer (by URL; `None` is this cluster) meant for one audience: a
+    /// Workspace's.
+    Audience(Option<Name>, Name),
 }
 
-/// Claims by ApiKeyRef, both ways.
+/// Claims by claimant, both ways.
 #[derive(Debug, Default)]
 pub struct Claims {
-    by_key: HashMap<NamespacedName, BTreeSet<Claim>>,
-    claimants: BTreeMap<Claim, BTreeSet<NamespacedName>>,
+    by_claimant: HashMap<Owner, BTreeSet<Claim>>,
+    claimants: BTreeMap<Claim, BTreeSet<Owner>>,
 }
 
 impl Claims {
-    /// What an ApiKeyRef claims now. Gives the other claimants of all that it no longer, or
-    /// newly, claims: for them the world has changed.
-    pub fn set(
-        &mut self,
-        key: &NamespacedName,
-        claims: BTreeSet<Claim>,
-    ) -> BTreeSet<NamespacedName> {
-        let before = self.by_key.remove(key).unwrap_or_default();
+    /// What somebody claims now. Gives the other claimants of all that it no longer, or newly,
+    /// claims, and itself among them: for them the world has changed.
+    pub fn set(&mut self, claimant: &Owner, claims: BTreeSet<Claim>) -> BTreeSet<Owner> {
+        let before = self.by_claimant.remove(claimant).unwrap_or_default();
         let mut others = BTreeSet::new();
         for claim in before.difference(&claims) {
             if let Some(claimants) = self.claimants.get_mut(claim) {
-                claimants.remove(key);
+                claimants.remove(claimant);
                 others.extend(claimants.iter().cloned());
                 if claimants.is_empty() {
                     self.claimants.remove(claim);
@@ -44,35 +52,161 @@ impl Claims {
         for claim in claims.difference(&before) {
             let claimants = self.claimants.entry(claim.clone()).or_default();
             others.extend(claimants.iter().cloned());
-            claimants.insert(key.clone());
+            claimants.insert(claimant.clone());
         }
         if !others.is_empty() {
-            others.insert(key.clone());
+            others.insert(claimant.clone());
         }
         if !claims.is_empty() {
-            self.by_key.insert(key.clone(), claims);
+            self.by_claimant.insert(claimant.clone(), claims);
         }
         others
     }
 
-    /// Other ApiKeyRefs that claim anything this one claims.
-    pub fn rivals_of(&self, key: &NamespacedName) -> impl Iterator<Item = &NamespacedName> {
-        let claims = self.by_key.get(key).into_iter().flatten();
-        let claimants = claims
-            .filter_map(|claim| self.claimants.get(claim))
-            .flatten();
-        claimants.filter(move |other| *other != key)
+    /// Other claimants of anything this one claims, with what they both claim.
+    pub fn rivals_of(&self, claimant: &Owner) -> impl Iterator<Item = (&Claim, &NamespacedName)> {
+        let shared = self.of(claimant).flat_map(|claim| {
+            let claimants = self.claimants.get(claim).into_iter().flatten();
+            claimants.map(move |other| (claim, other))
+        });
+        shared
+            .filter(move |(_, other)| *other != claimant)
+            .map(|(claim, (_, name))| (claim, name))
     }
 
-    /// Digests an ApiKeyRef claims.
-    pub fn digests_of(&self, key: &NamespacedName) -> impl Iterator<Item = Digest> {
-        self.by_key
-            .get(key)
+    /// What somebody claims.
+    pub fn of(&self, claimant: &Owner) -> impl Iterator<Item = &Claim> {
+        self.by_claimant.get(claimant).into_iter().flatten()
+    }
+
+    /// Digests of API keys that an ApiKeyRef claims.
+    pub fn digests_of(&self, claimant: &Owner) -> impl Iterator<Item = Digest> {
+        self.of(claimant).filter_map(|claim| match claim {
+            Claim::Key(digest) => Some(*digest),
+            Claim::Target(_) | Claim::ClientKey(_) | Claim::Audience(..) => None,
+        })
+    }
+}
+
+// === impl World ===
+
+impl World {
+    /// Brings the claims of a workspace's keys up to date.
+    pub(super) fn claim_all(&mut self, workspace: &NamespacedName) -> Affected {
+        let attached = self.attached.get(workspace).into_iter();
+        let keys: Vec<Owner> = attached
+            .flat_map(|attached| attached.keys.keys())
+            .map(|key| (Kind::ApiKeyRef, key.clone()))
+            .collect();
+        keys.iter().flat_map(|key| self.claim(key)).collect()
+    }
+
+    /// Brings the claims of a key or binding up to date.
+    pub(super) fn claim(&mut self, owner: &Owner) -> Affected {
+        let (kind, name) = owner;
+        let claims = match kind {
+            Kind::ApiKeyRef => self.keys.get(name).map(|facts| self.claims_of_key(facts)),
+            Kind::RoleBinding => {
+                let facts = self.bindings.get(name);
+                facts.map(|facts| self.claims_of_binding(facts))
+            }
+            Kind::Workspace => None,
+        };
+        self.set_claims(owner, claims.unwrap_or_default())
+    }
+
+    /// Other workspaces with a binding that names a client key of one of this workspace's.
+    pub(super) fn rivals_for_client_keys(&self, workspace: &NamespacedName) -> Affected {
+        let attached = self.attached.get(workspace).into_iter();
+        let bindings = attached.flat_map(|attached| attached.bindings.keys());
+        bindings
+            .flat_map(|binding| self.rivals_of_binding(binding))
+            .collect()
+    }
+
+    pub(super) fn rivals_of_binding(&self, binding: &NamespacedName) -> Affected {
+        let owner = (Kind::RoleBinding, binding.clone());
+        let rivals = self.claims.rivals_of(&owner);
+        let units = rivals.map(|(_, name)| self.unit_of(&(Kind::RoleBinding, name.clone())));
+        units.flatten().collect()
+    }
+
+    pub(super) fn set_claims(&mut self, owner: &Owner, claims: BTreeSet<Claim>) -> Affected {
+        let others = self.claims.set(owner, claims);
+        let workspaces = others.iter().filter_map(|other| self.unit_of(other));
+        workspaces.collect()
+    }
+
+    fn claims_of_binding(&self, facts: &BindingFacts) -> BTreeSet<Claim> {
+        let mut claims = BTreeSet::new();
+        let Ok(grant) = &facts.object.spec else {
+            return claims;
+        };
+        for subject in &grant.subjects {
+            match subject {
+                SubjectRef::Known(Subject::ClientKey(digest)) => {
+                    claims.insert(Claim::ClientKey(*digest));
+                }
+                SubjectRef::ClientKeySecret(secret) => {
+                    let lookup = self.lookup(secret);
+                    let keys = lookup.map(|lookup| client_keys::of_lookup(secret, &lookup));
+                    if let Some(ClientKeys::Known(digests)) = keys {
+                        claims.extend(digests.into_iter().map(Claim::ClientKey));
+                    }
+                }
+                SubjectRef::Known(
+                    Subject::ServiceAccount(_) | Subject::User { .. } | Subject::Group { .. },
+                ) => {}
+            }
+        }
+        claims
+    }
+
+    fn claims_of_key(&self, facts: &KeyRefFacts) -> BTreeSet<Claim> {
+        let Ok(key) = &facts.object.spec else {
+            return BTreeSet::new();
+        };
+        let namespace = &facts.object.name.namespace;
+        let target = key.target.as_ref();
+        let target =
+            target.map(|target| NamespacedName::new(namespace.clone(), target.secret.clone()));
+        let staged = key.next.as_ref().map(|next| &next.source);
+        let digests = [Some(&key.source), staged]
             .into_iter()
             .flatten()
-            .filter_map(|claim| match claim {
-                Claim::Key(digest) => Some(*digest),
-                Claim::Target(_) => None,
-            })
+            .filter_map(|source| {
+                match self
+                    .lookup(&source.secret())?
+                    .value(source, self.memories(facts))
+                {
+                    ValueLookup::Known(value) => Some(Claim::Key(value.digest)),
+                    ValueLookup::Missing
+                    | ValueLookup::Unread
+                    | ValueLookup::NoSecret
+                    | ValueLookup::Denied
+                    | ValueLookup::Assumed => None,
+                }
+            });
+        let mut claims: BTreeSet<Claim> = digests.collect();
+        claims.extend(target.map(Claim::Target));
+        claims
     }
+}
+
+/// The audiences of the tokens a Workspace takes.
+pub(super) fn audiences(facts: &WorkspaceFacts) -> BTreeSet<Claim> {
+    let Ok(workspace) = &facts.object.spec else {
+        return BTreeSet::new();
+    };
+    let issuers = workspace.effective_issuers(&facts.object.name);
+    let of_issuer = |issuer: &Issuer| {
+        let url = match &issuer.kind {
+            IssuerKind::Kubernetes => None,
+            IssuerKind::Oidc { issuer_url, .. } => Some(issuer_url.clone()),
+        };
+        let audiences = issuer.audiences.iter().cloned();
+        let claims = audiences.map(move |audience| Claim::Audience(url.clone(), audience));
+        claims.collect::<Vec<_>>()
+    };
+    issuers.iter().flat_map(of_issuer).collect()
 }

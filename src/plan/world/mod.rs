@@ -15,17 +15,20 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::client_keys;
 use super::keys::data_key;
 use crate::facts::{
     BindingFacts, KeyMemory, KeyRefFacts, OutputFacts, OutputId, OutputKind, Ownership, Rival,
     SecretFacts, SecretLookup, Snapshot, WorkspaceFacts,
 };
 use crate::policy::catalogue::Catalogue;
+use crate::policy::digest::Digest;
 use crate::policy::finding::Kind;
 use crate::policy::name::{Name, NamespacedName};
+use crate::policy::resolve::ClientKeyRival;
 use crate::policy::selector::Labels;
 use attached::Attached;
-use claims::Claims;
+use claims::{Claim, Claims};
 use names::Names;
 use references::References;
 
@@ -116,6 +119,8 @@ impl World {
             secrets,
             outputs: self.outputs(workspace, attached),
             rivals: self.rivals(workspace, attached),
+            shared_audiences: self.shared_audiences(workspace),
+            client_key_rivals: self.client_key_rivals(workspace, attached),
             failures: BTreeMap::new(),
             catalogue: self.catalogue.clone(),
         })
@@ -221,14 +226,18 @@ impl World {
 
     fn rivals(&self, workspace: &NamespacedName, attached: &Attached) -> Vec<Rival> {
         let mut rivals = BTreeMap::new();
-        let others = attached
+        let own = attached
             .keys
             .keys()
-            .flat_map(|key| self.claims.rivals_of(key));
+            .map(|key| (Kind::ApiKeyRef, key.clone()));
+        let own: Vec<Owner> = own.collect();
+        let others = own.iter().flat_map(|key| self.claims.rivals_of(key));
+        let others = others.map(|(_, name)| name);
         for name in others.filter(|name| !attached.keys.contains_key(*name)) {
             let Some(facts) = self.keys.get(name) else {
                 continue;
             };
+            let owner = (Kind::ApiKeyRef, name.clone());
             rivals.insert(
                 name.clone(),
                 Rival {
@@ -236,7 +245,7 @@ impl World {
                     workspace: unit(&facts.workspace, name),
                     created: facts.object.created,
                     facts: facts.clone(),
-                    digests: self.claims.digests_of(name).collect(),
+                    digests: self.claims.digests_of(&owner).collect(),
                 },
             );
         }
@@ -246,6 +255,77 @@ impl World {
             .collect()
     }
 
+    fn shared_audiences(&self, workspace: &NamespacedName) -> BTreeMap<Name, NamespacedName> {
+        let mut shared = BTreeMap::new();
+        let elsewhere =
+            |other: &NamespacedName| (other.namespace != workspace.namespace, other.clone());
+        for (claim, other) in self.claims.rivals_of(&(Kind::Workspace, workspace.clone())) {
+            if let Claim::Audience(_, audience) = claim {
+                let first = shared.entry(audience.clone()).or_insert(other);
+                if elsewhere(other) < elsewhere(first) {
+                    *first = other;
+                }
+            }
+        }
+        let owned = shared.into_iter();
+        owned
+            .map(|(audience, other)| (audience, other.clone()))
+            .collect()
+    }
+
+    fn client_key_rivals(
+        &self,
+        workspace: &NamespacedName,
+        attached: &Attached,
+    ) -> Vec<ClientKeyRival> {
+        let mut rivals = BTreeMap::new();
+        for binding in attached.bindings.keys() {
+            for (claim, other) in self.claims.rivals_of(&(Kind::RoleBinding, binding.clone())) {
+                let Claim::ClientKey(digest) = claim else {
+                    continue;
+                };
+                if let Some(rival) = self.client_key_rival(workspace, *digest, other) {
+                    rivals.insert((*digest, other), rival);
+                }
+            }
+        }
+        rivals.into_values().collect()
+    }
+
+    /// Another workspace's binding as a rival for a client key; `None` when it gives nothing.
+    fn client_key_rival(
+        &self,
+        own: &NamespacedName,
+        digest: Digest,
+        binding: &NamespacedName,
+    ) -> Option<ClientKeyRival> {
+        let facts = self.bindings.get(binding)?;
+        let grant = facts.object.spec.as_ref().ok()?;
+        let elsewhere = &grant.workspace;
+        let workspace = self.workspaces.get(elsewhere)?.object.spec.as_ref().ok()?;
+        let labels = self.namespaces.get(&binding.namespace);
+        let labels = labels.map(|labels| &**labels);
+        let admitted = workspace.admits(
+            &elsewhere.namespace,
+            &binding.namespace,
+            labels,
+            &grant.role,
+        );
+        if elsewhere == own || !grant.enabled || !admitted {
+            return None;
+        }
+        let policy = self.output(&client_keys::policy_of(elsewhere));
+        let in_use = client_keys::in_use(policy.as_deref());
+        let in_use = in_use.get(&binding.namespace);
+        Some(ClientKeyRival {
+            digest,
+            binding: binding.clone(),
+            created: facts.object.created,
+            window: grant.window,
+            in_use: in_use.is_some_and(|set| set.contains(&digest.fingerprint())),
+        })
+    }
+
     fn unit_of(&self, (kind, name): &Owner) -> Option<NamespacedName> {
         match kind {
             Kind::Workspace => Some(name.clone()),
@@ -253,7 +333,10 @@ impl World {
                 .keys
                 .get(name)
                 .map(|facts| unit(&facts.workspace, name)),
-            Kind::RoleBinding => None,
+            Kind::RoleBinding => self
+                .bindings
+                .get(name)
+                .map(|facts| unit(&facts.workspace, name)),
         }
     }
 }

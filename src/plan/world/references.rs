@@ -77,12 +77,12 @@ impl References {
         self.workspaces(secrets.flatten())
     }
 
-    /// ApiKeyRefs that refer to a Secret.
-    pub fn keys_to(&self, secret: &NamespacedName) -> Vec<NamespacedName> {
-        let keys = self
+    /// ApiKeyRefs and RoleBindings that refer to a Secret, and so claim what is in it.
+    pub fn claimants_to(&self, secret: &NamespacedName) -> Vec<(Kind, NamespacedName)> {
+        let claimants = self
             .objects_to(secret)
-            .filter(|(kind, _)| *kind == Kind::ApiKeyRef);
-        keys.map(|(_, name)| name.clone()).collect()
+            .filter(|(kind, _)| *kind != Kind::Workspace);
+        claimants.cloned().collect()
     }
 
     fn objects_to(&self, secret: &NamespacedName) -> impl Iterator<Item = &Object> {

@@ -5,7 +5,8 @@ use super::{GrantFacts, GrantOutcome, Refusal, Resolver};
 use crate::policy::finding::Finding;
 use crate::policy::finding::{Kind, ObjectId, Reason, listed};
 use crate::policy::grant::{CONSOLE_ROLES, Phase, RoleRef};
-use crate::policy::name::Name;
+use crate::policy::name::{Name, NamespacedName};
+use crate::policy::nearest::suggestion;
 use crate::policy::subject::{Subject, SubjectRef};
 use crate::policy::table::GrantRow;
 use crate::policy::workspace::Ceiling;
@@ -50,7 +51,8 @@ impl<'a> Resolver<'a> {
         let anyone = ceiling.may_bind_to_anyone(role);
         let (subjects, problems) =
             self.subjects_of(&binding.name.namespace, &grant.subjects, anyone);
-        if **role == *"admin" && grant.window.expires_at.is_none() {
+        let for_ever = grant.enabled && grant.window.expires_at.is_none();
+        if for_ever && **role == *"admin" && resolved.access.is_some() {
             self.find(
                 Reason::NeverExpiringAdmin,
                 (Kind::RoleBinding, binding.name),
@@ -88,8 +90,13 @@ impl<'a> Resolver<'a> {
         let held = (id, row.role, row.window());
         let first = self.held.entry(held).or_insert_with(|| row.binding.clone());
         if *first != row.binding {
+            let own = NamespacedName::parse(first)
+                .filter(|first| first.namespace == binding.name.namespace);
+            let other = own.map_or("a binding of another namespace".to_owned(), |first| {
+                first.to_string()
+            });
             let message = format!(
-                "{subject} already has this role from {first}. Remove it from one of the two."
+                "{named} already has this role from {other}. Remove it from one of the two."
             );
             self.findings.push(Finding::new(
                 Reason::DuplicateGrant,
@@ -97,6 +104,12 @@ impl<'a> Resolver<'a> {
                 "spec.subjects",
                 message,
             ));
+        }
+        if let Subject::ClientKey(digest) = subject {
+            let owner = &binding.name.namespace;
+            self.client_keys
+                .entry(*digest)
+                .or_insert_with(|| owner.clone());
         }
         let grants = &mut self.subjects.entry(id).or_default().grants;
         if let Err(place) = grants.binary_search(&row) {
@@ -121,9 +134,9 @@ impl<'a> Resolver<'a> {
             };
         }
         if !CONSOLE_ROLES.contains(&&**role) {
-            let known = CONSOLE_ROLES.join(", ");
             let message = format!(
-                "Console role '{role}' is not known; it is kept as written. Known ones are: {known}."
+                "Console role '{role}' is not known and is kept as written; {}",
+                suggestion(role, &CONSOLE_ROLES)
             );
             self.find(
                 Reason::UnknownConsoleRole,

@@ -39,9 +39,11 @@ impl Resolver<'_> {
                     rows.insert(id, row);
                     let (subjects, problems) =
                         self.subjects_of(&facts.name.namespace, &facts.key.used_by, true);
+                    let mut serves = 0;
                     for (subject, named) in &subjects {
                         match incumbents.entry(subject.id()) {
                             std::collections::btree_map::Entry::Vacant(free) => {
+                                serves += 1;
                                 free.insert(facts.name);
                                 self.names
                                     .entry(subject.id())
@@ -56,7 +58,7 @@ impl Resolver<'_> {
                     KeyOutcome {
                         refused: None,
                         problems,
-                        subjects: subjects.len(),
+                        subjects: serves,
                     }
                 }
             };

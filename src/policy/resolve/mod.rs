@@ -2,8 +2,10 @@
 //! Total: what is wrong denies and is reported, and never widens or stalls anything else.
 //! Must not read a clock or look anything up; all it may know is in [`Facts`].
 
+mod client_keys;
 mod grants;
 mod keys;
+mod models;
 mod notes;
 mod refusal;
 mod rows;
@@ -26,8 +28,8 @@ use super::selector::Labels;
 use super::subject::{SubjectId, SubjectRef};
 use super::table::{Policy, RoleRow, SubjectRow};
 use super::workspace::{Ceiling, Workspace};
+use client_keys::{client_key_owners, ends_of_rivals};
 use rows::workspace_row;
-use subjects::client_key_owners;
 
 /// Everything that may be known when a workspace is resolved.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +48,12 @@ pub struct Facts<'a> {
     pub namespaces: &'a BTreeMap<Name, Labels>,
     /// Client keys by the Secret that holds them.
     pub client_keys: &'a BTreeMap<NamespacedName, ClientKeys>,
+    /// Client keys this workspace uses already, by the namespace each belongs to.
+    pub client_keys_in_use: &'a BTreeMap<Name, BTreeSet<Fingerprint>>,
+    /// Bindings of other workspaces that name the same client keys.
+    pub client_key_rivals: &'a [ClientKeyRival],
+    /// Ids of blocked client keys as last known, by the Secret's `namespace/name`.
+    pub last_blocked: &'a BTreeMap<Name, BTreeSet<SubjectId>>,
     /// Known models.
     pub catalogue: &'a Catalogue,
 }
@@ -74,6 +82,21 @@ pub struct KeyFacts<'a> {
     pub usable: Option<Fingerprint>,
 }
 
+/// A binding of another workspace that names a client key, and may.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClientKeyRival {
+    /// The client key.
+    pub digest: Digest,
+    /// The binding.
+    pub binding: NamespacedName,
+    /// When it was created.
+    pub created: Option<Timestamp>,
+    /// When it holds.
+    pub window: Window,
+    /// Whether that workspace uses the client key already, for the binding's namespace.
+    pub in_use: bool,
+}
+
 /// What is known of a Secret that should hold client keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ClientKeys {
@@ -99,9 +122,14 @@ pub struct Resolution {
     /// Who the policy's ids stand for, as the resources name them: every subject with a grant or
     /// a key, and every blocked one. The policy itself knows ids only.
     pub names: HashMap<SubjectId, SubjectRef>,
+    /// Client keys with a grant, and the namespace each belongs to.
+    pub client_keys: BTreeMap<Digest, Name>,
+    /// Ids of the client keys that are blocked by naming their Secret, by that Secret.
+    pub blocked_client_keys: BTreeMap<NamespacedName, BTreeSet<SubjectId>>,
     /// What a person should look at.
     pub findings: Vec<Finding>,
-    /// The next instant at which a grant begins or ends.
+    /// The next instant at which anything here is different though no other fact is: a grant
+    /// begins or ends, or there is something new to say of a model.
     pub next_boundary: Option<Timestamp>,
 }
 
@@ -140,11 +168,15 @@ pub fn resolve(facts: &Facts<'_>) -> Resolution {
         held: HashMap::new(),
         names: HashMap::new(),
         console: BTreeMap::new(),
+        client_keys: BTreeMap::new(),
+        blocked_client_keys: BTreeMap::new(),
         findings: Vec::new(),
+        boundaries: ends_of_rivals(facts),
         roles,
     };
     resolver.note_broken_roles(&broken);
     resolver.note_unseen_labels();
+    resolver.note_models();
     let grants: Vec<_> = facts
         .grants
         .iter()
@@ -152,8 +184,9 @@ pub fn resolve(facts: &Facts<'_>) -> Resolution {
         .collect();
     let (keys, key_rows, default_key) = resolver.keys();
     let blocked = resolver.blocked();
-    resolver.note_subjects_without_key(&key_rows, default_key);
-    resolver.note_oversubscription();
+    resolver.note_roles();
+    resolver.note_subjects_without_key(&key_rows, default_key, &blocked);
+    resolver.note_oversubscription(&blocked);
     let mut findings = resolver.findings;
     findings.sort();
     findings.dedup();
@@ -168,17 +201,19 @@ pub fn resolve(facts: &Facts<'_>) -> Resolution {
         blocked,
         subjects: resolver.subjects,
     };
-    let next_boundary = facts
+    let of_grants = facts
         .grants
         .iter()
         .filter(|facts| facts.grant.enabled)
-        .filter_map(|grant| grant.grant.window.next_boundary(facts.now))
-        .min();
+        .filter_map(|grant| grant.grant.window.next_boundary(facts.now));
+    let next_boundary = of_grants.chain(resolver.boundaries).min();
     Resolution {
         policy,
         roles: resolver.roles,
         console: resolver.console,
         names: resolver.names,
+        client_keys: resolver.client_keys,
+        blocked_client_keys: resolver.blocked_client_keys,
         grants,
         keys,
         findings,
@@ -198,7 +233,12 @@ struct Resolver<'a> {
     /// The namespace each client key belongs to.
     client_key_owners: HashMap<Digest, Name>,
     console: BTreeMap<Name, BTreeSet<Name>>,
+    /// Those of them that have a grant.
+    client_keys: BTreeMap<Digest, Name>,
+    blocked_client_keys: BTreeMap<NamespacedName, BTreeSet<SubjectId>>,
     findings: Vec<Finding>,
+    /// Instants to come at which some finding appears or goes.
+    boundaries: Vec<Timestamp>,
 }
 
 // === impl Resolver ===

@@ -8,7 +8,7 @@ use crate::policy::digest::ContentId;
 use crate::policy::finding::{Finding, Kind, ObjectId, Reason};
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::role::BrokenRole;
-use crate::policy::subject::Subject;
+use crate::policy::subject::{Subject, SubjectId, SubjectRef};
 use crate::policy::table::{KeyRow, RoleRow, SubjectRow};
 use crate::policy::workspace::AllowedNamespaces;
 
@@ -88,8 +88,15 @@ impl Resolver<'_> {
     ) {
         for (facts, outcome) in self.facts.keys.iter().zip(outcomes) {
             let serves = outcome.as_ref().is_some_and(|outcome| outcome.subjects > 0);
-            let idle =
-                facts.key.target.is_none() && !serves && Some(key_row(facts).id()) != default_key;
+            // Why one that is refused or revoked, or whose subjects are, serves nobody is said
+            // where that is decided.
+            let asks = outcome.as_ref().is_some_and(|outcome| {
+                outcome.refused.is_none() && outcome.problems.is_empty() && !facts.key.revoked
+            });
+            let idle = asks
+                && facts.key.target.is_none()
+                && !serves
+                && Some(key_row(facts).id()) != default_key;
             if idle {
                 self.find(
                     Reason::UnusedKey,
@@ -105,12 +112,29 @@ impl Resolver<'_> {
         &mut self,
         keys: &BTreeMap<ContentId, KeyRow>,
         default_key: Option<ContentId>,
+        blocked: &BTreeSet<SubjectId>,
     ) {
         if default_key.is_some() {
             return;
         }
-        // A person's or service's groups are only known at the gateway: while any group has a
-        // key, nobody can be said to be without one.
+        let has_key = |row: &SubjectRow| row.key.is_some_and(|id| keys.contains_key(&id));
+        // Whose groups hold whom is only known at the gateway: while a group of an issuer has a
+        // key, no user of it can be said to be without one, nor the other way round.
+        let (mut users_with, mut groups_with) = (BTreeSet::new(), BTreeSet::new());
+        for (id, _) in self.subjects.iter().filter(|(_, row)| has_key(row)) {
+            if let Some(SubjectRef::Known(Subject::User { issuer, .. })) = self.names.get(id) {
+                users_with.insert(issuer);
+            }
+            if let Some(SubjectRef::Known(Subject::Group { issuer, .. })) = self.names.get(id) {
+                groups_with.insert(issuer);
+            }
+        }
+        let may_have = |named: &SubjectRef| match named {
+            SubjectRef::Known(Subject::User { issuer, .. }) => groups_with.contains(issuer),
+            SubjectRef::Known(Subject::Group { issuer, .. }) => users_with.contains(issuer),
+            SubjectRef::Known(Subject::ServiceAccount(_) | Subject::ClientKey(_))
+            | SubjectRef::ClientKeySecret(_) => false,
+        };
         let with_access = self.role_ids.values().filter(|role| role.access.is_some());
         let with_access: BTreeSet<ContentId> = with_access.map(RoleRow::id).collect();
         let open = |row: &SubjectRow| {
@@ -121,15 +145,15 @@ impl Resolver<'_> {
         let without: Vec<_> = self
             .subjects
             .iter()
-            .filter(|(_, row)| row.key.is_none_or(|id| !keys.contains_key(&id)) && open(row))
-            .filter_map(|(id, _)| self.names.get(id).map(ToString::to_string))
+            .filter(|(id, row)| open(row) && !has_key(row) && !blocked.contains(id))
+            .filter_map(|(id, _)| self.names.get(id))
+            .filter(|named| !may_have(named))
             .collect();
-        let Some(first) = without.iter().min() else {
+        let Some(first) = without.iter().map(ToString::to_string).min() else {
             return;
         };
         let message = format!(
-            "{} with API access and no key, {first} first, and no default: they are denied unless a \
-             group of theirs has a key. Name them in an ApiKeyRef's usedBy, or set spec.keys.defaultApiKeyRef.",
+            "{} with API access and no key, {first} first, and no default: they are denied. Name them in an ApiKeyRef's usedBy, or set spec.keys.defaultApiKeyRef.",
             count(without.len(), "subject"),
         );
         let workspace = (Kind::Workspace, self.facts.name);
@@ -141,7 +165,7 @@ impl Resolver<'_> {
         );
     }
 
-    pub(super) fn note_oversubscription(&mut self) {
+    pub(super) fn note_oversubscription(&mut self, blocked: &BTreeSet<SubjectId>) {
         let Some(ceiling) = self.facts.workspace.ceiling_per_minute() else {
             return;
         };
@@ -160,8 +184,9 @@ impl Resolver<'_> {
         };
         let sum: u64 = self
             .subjects
-            .values()
-            .map(|row| u64::from(of_subject(row)))
+            .iter()
+            .filter(|(id, _)| !blocked.contains(id))
+            .map(|(_, row)| u64::from(of_subject(row)))
             .sum();
         if sum > u64::from(ceiling.get()) {
             let message = format!(

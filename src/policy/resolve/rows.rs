@@ -37,19 +37,7 @@ pub(super) fn workspace_row(facts: &Facts<'_>, default_key: Option<ContentId>) -
         catalogue,
         ..
     } = facts;
-    let own_audience = || Name::from(format!("anthropic-rbac/{name}"));
-    let issuers = if workspace.issuers.is_empty() {
-        vec![IssuerRow {
-            name: "cluster".into(),
-            kind: IssuerType::Kubernetes,
-            audiences: vec![own_audience()],
-            issuer_url: None,
-            user_claim: None,
-            groups_claim: None,
-        }]
-    } else {
-        workspace.issuers.iter().map(issuer_row).collect()
-    };
+    let issuers = workspace.effective_issuers(name);
     WorkspaceRow {
         namespace: name.namespace.clone(),
         name: name.name.clone(),
@@ -67,7 +55,7 @@ pub(super) fn workspace_row(facts: &Facts<'_>, default_key: Option<ContentId>) -
         requests_per_minute: workspace.ceiling_per_minute(),
         default_max_tokens: workspace.default_max_tokens,
         default_key,
-        issuers,
+        issuers: issuers.iter().map(issuer_row).collect(),
     }
 }
 

@@ -1,12 +1,8 @@
 //! Which subjects may be named from where, and who vouches for them. Must not know what they
 //! are named for.
 
-use std::collections::{BTreeSet, HashMap};
-
-use super::{ClientKeys, Facts, Resolver, SubjectProblem, reason};
-use crate::policy::digest::Digest;
-use crate::policy::name::Name;
-use crate::policy::subject::{Subject, SubjectId, SubjectRef};
+use super::{ClientKeys, Resolver, SubjectProblem, reason};
+use crate::policy::subject::{Subject, SubjectRef};
 use crate::policy::workspace::IssuerKind;
 
 impl Resolver<'_> {
@@ -114,70 +110,4 @@ impl Resolver<'_> {
             }
         }
     }
-
-    pub(super) fn client_key(
-        &self,
-        namespace: &str,
-        digest: Digest,
-    ) -> Result<Subject, (&'static str, String)> {
-        match self.client_key_owners.get(&digest) {
-            Some(owner) if **owner != *namespace => Err((
-                reason::CLIENT_KEY_IN_USE,
-                "another namespace uses the same client key; make a new one".to_owned(),
-            )),
-            _ => Ok(Subject::ClientKey(digest)),
-        }
-    }
-
-    /// A blocked client key is blocked by its digest wherever it is bound.
-    pub(super) fn blocked(&mut self) -> BTreeSet<SubjectId> {
-        let mut blocked = BTreeSet::new();
-        for named in &self.facts.workspace.blocked {
-            let mut block = |subject: &Subject| {
-                let id = subject.id();
-                self.names.entry(id).or_insert_with(|| named.clone());
-                blocked.insert(id);
-            };
-            match named {
-                SubjectRef::Known(subject) => block(subject),
-                SubjectRef::ClientKeySecret(secret) => {
-                    if let Some(ClientKeys::Known(digests)) = self.facts.client_keys.get(secret) {
-                        digests
-                            .iter()
-                            .for_each(|digest| block(&Subject::ClientKey(*digest)));
-                    }
-                }
-            }
-        }
-        blocked
-    }
-}
-
-/// Which namespace a client key belongs to: the one whose binding is oldest, then first by
-/// name. Nobody takes over a credential by naming it.
-pub(super) fn client_key_owners(facts: &Facts<'_>) -> HashMap<Digest, Name> {
-    let mut order: Vec<_> = facts.grants.iter().collect();
-    order.sort_by_key(|grant| (grant.created, grant.name));
-    let mut owners = HashMap::new();
-    for binding in order {
-        let mut claim = |digest: &Digest| {
-            owners
-                .entry(*digest)
-                .or_insert_with(|| binding.name.namespace.clone());
-        };
-        for subject in &binding.grant.subjects {
-            match subject {
-                SubjectRef::Known(Subject::ClientKey(digest)) => claim(digest),
-                SubjectRef::ClientKeySecret(secret) => {
-                    if let Some(ClientKeys::Known(digests)) = facts.client_keys.get(secret) {
-                        digests.iter().for_each(&mut claim);
-                    }
-                }
-                SubjectRef::Known(
-                    Subject::ServiceAccount(_) | Subject::User { .. } | Subject::Group { .. },
-                ) => {}
-            }
-        }
-    }
-    owners
 }
