@@ -111,9 +111,9 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
                 "no cluster: {error}; name one with --kubeconfig and --context"
             ))
         })?;
-        let client = controller::client(config)
+        let connection = controller::connect(config)
             .map_err(|error| Failure::BadInput(format!("the cluster cannot be used: {error}")))?;
-        let ended = controller::run(client, options, told_to_stop()?).await;
+        let ended = controller::run(connection, options, told_to_stop()?).await;
         ended.map_err(|error| Failure::Failed(error.to_string()))
     })?;
     Ok(Exit::Done)

@@ -22,6 +22,7 @@ use super::queue::{Ended, Lane, Queue};
 use super::read::Reader;
 use super::request::{Requester, backlog_share};
 use super::serve::Health;
+use super::skew::ServerClock;
 use super::{Options, SecretScope};
 use crate::plan::world::{Change, SecretAccess, Unseen, World};
 use crate::policy::catalogue::Catalogue;
@@ -48,6 +49,7 @@ pub struct Engine {
     teller: mpsc::UnboundedSender<News>,
     news: mpsc::UnboundedReceiver<News>,
     requester: Requester,
+    clock: ServerClock,
     cycles: JoinSet<Outcome>,
     tasks: HashMap<task::Id, NamespacedName>,
     flights: HashMap<NamespacedName, Flight>,
@@ -88,7 +90,13 @@ struct Secrets {
 
 impl Engine {
     /// Knows nothing yet.
-    pub fn new(client: Client, options: &Options, health: Health, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        client: Client,
+        clock: ServerClock,
+        options: &Options,
+        health: Health,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let (out, observations) = mpsc::channel(AHEAD);
         let (teller, news) = mpsc::unbounded_channel();
         let max = options.max_in_flight.max(1);
@@ -101,6 +109,7 @@ impl Engine {
             teller,
             news,
             requester: Requester::new(client, max, metrics.clone()),
+            clock,
             cycles: JoinSet::new(),
             tasks: HashMap::new(),
             flights: HashMap::new(),
@@ -337,13 +346,15 @@ impl Engine {
             let Some((workspace, lane)) = self.queue.pop(now, backlog) else {
                 break;
             };
-            let Some(snapshot) = self.world.snapshot(&workspace, Timestamp::now()) else {
+            let wall = Timestamp::now();
+            let Some(mut snapshot) = self.world.snapshot(&workspace, wall) else {
                 tracing::debug!(%workspace, "waits for Secrets to be listed");
                 self.metrics.planned(PlanOutcome::Waiting);
                 self.queue.ended(&workspace, Ended::Settled, None, now);
                 self.waiting.insert(workspace, lane);
                 continue;
             };
+            snapshot.skew = self.clock.skew(wall, Instant::now());
             let superseded = Arc::new(AtomicBool::new(false));
             let cycle = Cycle {
                 reader: self.reader(lane, workspace.clone()),

@@ -19,22 +19,25 @@ mod read;
 mod report;
 mod request;
 mod serve;
+mod skew;
 pub mod telemetry;
 mod vault;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use kube::client::ClientBuilder;
+use kube::client::{ClientBuilder, DynBody};
 use kube::{Client, Config};
 use tokio::sync::watch;
+use tower::util::MapResponseLayer;
 
 use engine::Engine;
 use leader::{Candidate, Lost};
 use metrics::Metrics;
 use serve::Health;
+use skew::ServerClock;
 
 use crate::policy::name::Name;
 
@@ -88,16 +91,29 @@ pub enum Error {
     Lost(#[from] Lost),
 }
 
-/// A client for the operator: without retries, since a request that failed is made anew from
-/// facts that are up to date, and with a limit to silence.
+/// The way to the API server.
+pub struct Connection {
+    client: Client,
+    clock: ServerClock,
+}
+
+/// A connection for the operator: without retries, since a request that failed is made anew
+/// from facts that are up to date, and with a limit to silence.
 ///
 /// # Errors
 /// When certificates, tokens or addresses in `config` are unusable.
-pub fn client(mut config: Config) -> kube::Result<Client> {
+pub fn connect(mut config: Config) -> kube::Result<Connection> {
     config.default_retry = false;
     config.read_timeout = Some(READ_TIMEOUT);
     config.reset_reader_on_write = true;
-    Ok(ClientBuilder::try_from(config)?.build())
+    let clock = ServerClock::default();
+    let heard = clock.clone();
+    let listen = MapResponseLayer::new(move |answer: http::Response<Box<DynBody>>| {
+        heard.hear(answer.headers(), Instant::now());
+        answer
+    });
+    let client = ClientBuilder::try_from(config)?.with_layer(&listen).build();
+    Ok(Connection { client, clock })
 }
 
 /// Runs the operator until `shutdown`: then what is on its way is finished and the Lease
@@ -106,10 +122,11 @@ pub fn client(mut config: Config) -> kube::Result<Client> {
 /// # Errors
 /// When it cannot listen, or is no longer the leader.
 pub async fn run(
-    client: Client,
+    connection: Connection,
     options: Options,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Error> {
+    let Connection { client, clock } = connection;
     let metrics = Arc::new(Metrics::new());
     let health = Health::new();
     let _server = match options.metrics_bind_address {
@@ -144,7 +161,7 @@ pub async fn run(
             }
         }
     }));
-    let engine = Engine::new(client, &options, health, metrics);
+    let engine = Engine::new(client, clock, &options, health, metrics);
     tokio::select! {
         () = engine.run(leading, shutdown) => {}
         lost = &mut election.0 => {

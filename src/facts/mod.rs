@@ -25,6 +25,10 @@ use crate::policy::name::{Name, NamespacedName};
 use crate::policy::resolve::ClientKeyRival;
 use crate::policy::selector::Labels;
 
+// What Anthropic itself says of a key (its workspace, whether it is active, when it expires)
+// would be one more optional fact here, by key id, and what contradicts a Workspace or an
+// ApiKeyRef one more finding in `plan::findings`.
+
 /// Everything one plan is made from: one workspace and all that touches it.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -72,6 +76,8 @@ pub struct Rival {
     pub facts: Arc<KeyRefFacts>,
     /// Digests of its present value and of its staged successor's, as far as known.
     pub digests: Vec<Digest>,
+    /// Anthropic's ids of them, as far as given.
+    pub key_ids: Vec<Name>,
 }
 
 /// Two clocks that differ by more cannot both be relied on: Kubernetes' own certificates and

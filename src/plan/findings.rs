@@ -8,7 +8,7 @@ use crate::api::conditions::reason;
 use crate::api::metadata::ENVIRONMENT;
 use crate::facts::Snapshot;
 use crate::policy::finding::{Finding, Kind, ObjectId, Reason};
-use crate::policy::name::NamespacedName;
+use crate::policy::name::{Name, NamespacedName};
 use crate::policy::rotation::{Origin, Rotation, RotationWish};
 use crate::policy::workspace::Workspace;
 
@@ -23,6 +23,18 @@ pub fn of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Vec<Finding>
         let Some(settled) = settled else {
             continue;
         };
+        if let Some((own, label)) = other_environment(snapshot, &facts.object.name) {
+            let message = format!(
+                "The key's namespace is labelled {label}, its Workspace is for {own}. Refer to the Workspace \
+                 that is meant, or correct the one that is wrong."
+            );
+            find(Reason::EnvironmentMismatch, "spec.workspaceRef", message);
+        }
+        if settled.id_elsewhere {
+            let message = "An ApiKeyRef of another Workspace gives another key the same id, and one of the two is \
+                           wrong. Look the key up in the Anthropic Console, and correct keyId.";
+            find(Reason::SharedKey, "spec.keyId", message.into());
+        }
         if let Some(shared) = settled
             .shared
             .as_ref()
@@ -62,6 +74,18 @@ pub fn of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Vec<Finding>
         }
     }
     findings
+}
+
+/// The environments of a Workspace and of a namespace that refers to it, if they differ. Of its
+/// own namespace the Workspace tells itself.
+fn other_environment<'a>(
+    snapshot: &'a Snapshot,
+    key: &NamespacedName,
+) -> Option<(&'a Name, &'a Name)> {
+    let workspace = snapshot.workspace.as_ref()?.object.spec.as_ref().ok()?;
+    let own = workspace.environment.as_ref()?;
+    let label = snapshot.namespaces.get(&key.namespace)?.get(ENVIRONMENT)?;
+    (key.namespace != snapshot.name.namespace && own != label).then_some((own, label))
 }
 
 /// What there is to say of the Workspace's own settings.

@@ -18,7 +18,8 @@ pub mod write;
 use std::collections::BTreeMap;
 
 use crate::facts::{SecretLookup, Snapshot, WorkspaceFacts};
-use keys::Settled;
+use jiff::SignedDuration;
+use keys::{Dates, Settled};
 use output::Plan;
 
 use crate::gateway::policy_json;
@@ -26,6 +27,9 @@ use crate::policy::name::Name;
 use crate::policy::resolve::{Facts, GrantFacts, KeyFacts, Resolution, resolve};
 use crate::policy::selector::Labels;
 use crate::policy::workspace::Workspace;
+
+/// When clocks that differ are compared again, if a key is to be taken away by them.
+const CLOCKS_AGREE: SignedDuration = SignedDuration::from_secs(30);
 
 /// Everything that should exist for one workspace. Total: what is wrong denies, and says so.
 pub fn plan(snapshot: &Snapshot) -> Plan {
@@ -226,7 +230,14 @@ fn wake_of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Option<jiff
         .iter()
         .flatten()
         .filter_map(|settled| settled.dates.as_ref());
+    let waits = clocks.clone().any(Dates::calls_for_suspension) && snapshot.clocks_differ();
+    let looks_again = snapshot
+        .now
+        .checked_add(CLOCKS_AGREE)
+        .ok()
+        .filter(|_| waits);
     let transitions = clocks.filter_map(|dates| dates.clock.next_transition);
+    let transitions = transitions.chain(looks_again);
     let retirements = settled.iter().flatten().filter_map(|settled| {
         let retirement = settled.retirement.as_ref()?;
         retirement.boundary(snapshot.now)

@@ -118,10 +118,10 @@ reasons! {
     AmbiguousKey: Warning,
         "Two ApiKeyRefs name the same subject; the one that was there first keeps it.",
         "Remove the subject from one of the two.";
-    /// Two services share one key.
+    /// Two services share one key, or two keys one id.
     SharedKey: Warning,
-        "Two services use the same key, so that neither can be revoked or billed alone.",
-        "Make one key for each service.";
+        "Two services use the same key, so that neither can be revoked or billed alone; or two Workspaces give different keys one id.",
+        "Make one key for each service, and correct keyId where it is another key's.";
     /// A subject has the same role from two bindings.
     DuplicateGrant: Info,
         "A subject has the same role for the same time from two bindings, so that removing one changes nothing.",
@@ -134,9 +134,9 @@ reasons! {
     ExpiredGrant: Info,
         "The binding's time is over and it grants nothing.",
         "Delete it, or set a later expiresAt.";
-    /// The Workspace and its namespace name different environments.
+    /// The Workspace and its namespace, or that of an ApiKeyRef, name different environments.
     EnvironmentMismatch: Warning,
-        "The Workspace is for another environment than the label of its namespace says.",
+        "The Workspace is for another environment than the label of its namespace, or of an ApiKeyRef's, says.",
         "Correct the one that is wrong.";
     /// A Workspace admits namespaces by label, and labels cannot be seen.
     NamespaceLabelsUnseen: Warning,

@@ -18,6 +18,8 @@ pub(super) struct Contenders<'a> {
     services: HashMap<Digest, (Service<'a>, Option<Service<'a>>)>,
     /// ApiKeyRefs of other workspaces by key.
     rivals: HashMap<Digest, Vec<&'a Rival>>,
+    /// The same by Anthropic's id.
+    by_id: HashMap<&'a Name, Vec<&'a Rival>>,
 }
 
 type Service<'a> = (&'a KeyRefFacts, &'a Name);
@@ -29,6 +31,7 @@ impl<'a> Contenders<'a> {
             targets: HashMap::new(),
             services: HashMap::new(),
             rivals: HashMap::new(),
+            by_id: HashMap::new(),
         };
         for facts in &snapshot.keys {
             let Ok(key) = &facts.object.spec else {
@@ -46,6 +49,9 @@ impl<'a> Contenders<'a> {
             }
             for digest in &rival.digests {
                 contenders.rivals.entry(*digest).or_default().push(rival);
+            }
+            for id in &rival.key_ids {
+                contenders.by_id.entry(id).or_default().push(rival);
             }
         }
         contenders
@@ -68,6 +74,11 @@ impl<'a> Contenders<'a> {
     /// ApiKeyRefs of other workspaces that have this key.
     pub(super) fn rivals(&self, digest: Digest) -> impl Iterator<Item = &'a Rival> {
         self.rivals.get(&digest).into_iter().flatten().copied()
+    }
+
+    /// ApiKeyRefs of other workspaces that name this id.
+    pub(super) fn with_id(&self, id: &Name) -> impl Iterator<Item = &'a Rival> {
+        self.by_id.get(id).into_iter().flatten().copied()
     }
 
     fn claim_target(&mut self, snapshot: &Snapshot, facts: &'a KeyRefFacts, key: &ApiKey) {

@@ -5,9 +5,10 @@ use super::contenders::Contenders;
 use super::{Settling, Trouble, denied_in, gateways};
 use crate::api::conditions::reason;
 use crate::facts::{KeyRefFacts, OutputId, Ownership, Rival, SecretFacts, SecretLookup, in_use};
-use crate::policy::digest::Digest;
+use crate::policy::digest::{Digest, Fingerprint};
 use crate::policy::finding::Kind;
 use crate::policy::key::{ApiKey, Scope, SecretKey};
+use crate::policy::name::Name;
 
 impl<'a> Settling<'a> {
     /// What keeps the gateway of a Workspace elsewhere from getting the bytes.
@@ -100,17 +101,34 @@ impl<'a> Settling<'a> {
         Some(Trouble::fault(reason::TARGET_CONFLICT, message))
     }
 
+    /// Whether both have a key that is valid in several workspaces.
+    fn may_share(&self, rival: &Rival) -> bool {
+        let other = rival.facts.object.spec.as_ref().ok();
+        self.key.scope == Scope::Organization
+            && other.is_some_and(|other| other.scope == Scope::Organization)
+    }
+
+    /// Whether another Workspace's ApiKeyRef gives another key the same id: of the two, one is
+    /// wrong about its key.
+    pub(super) fn id_is_elsewhere(
+        &self,
+        id: &Name,
+        in_use: Option<Fingerprint>,
+        contenders: &Contenders<'_>,
+    ) -> bool {
+        contenders.with_id(id).any(|rival| {
+            let mut digests = rival.digests.iter();
+            let same = digests.any(|digest| Some(digest.fingerprint()) == in_use);
+            !same && !self.may_share(rival)
+        })
+    }
+
     /// Who else has this very key.
     pub(super) fn shared(&self, digest: Digest, contenders: &Contenders<'_>) -> Option<Trouble> {
         let own = &self.facts.object.name;
-        let both = |rival: &&Rival| {
-            let other = rival.facts.object.spec.as_ref().ok();
-            self.key.scope == Scope::Organization
-                && other.is_some_and(|other| other.scope == Scope::Organization)
-        };
         let stronger = contenders
             .rivals(digest)
-            .filter(|rival| !both(rival))
+            .filter(|rival| !self.may_share(rival))
             .find(|rival| rival.is_stronger_than(self.facts, self.key, digest));
         if stronger.is_some() {
             let message = "Another Workspace already uses the same key, and a key belongs to one. Make a key of \

@@ -39,6 +39,8 @@ pub struct Settled {
     pub untargeted: bool,
     /// Who else has the same key, if that matters.
     pub shared: Option<Trouble>,
+    /// Whether another Workspace's ApiKeyRef gives another key the same id.
+    pub id_elsewhere: bool,
     /// Versions seen, latest first.
     pub versions: Vec<KeyVersion>,
     /// The dates of the version in use.
@@ -107,6 +109,15 @@ impl Trouble {
             message: message.into(),
             wanted: true,
         }
+    }
+}
+
+// === impl Dates ===
+
+impl Dates {
+    /// Whether it is overdue where overdue keys are to be taken away.
+    pub fn calls_for_suspension(&self) -> bool {
+        self.rotation.0.suspend && self.clock.state.is_due()
     }
 }
 
@@ -248,6 +259,8 @@ impl<'a> Settling<'a> {
             unresolved = unresolved.or_else(|| Some(trouble.clone()));
             value = Value::Empty(trouble);
         }
+        let id = dates.as_ref().and_then(|dates| dates.key_id.as_ref());
+        let id_elsewhere = id.is_some_and(|id| self.id_is_elsewhere(id, in_use, contenders));
         let gateway = self.gateway_trouble(source, secret);
         let held = in_use.filter(|_| !matches!(value, Value::Empty(_)) && gateway.is_none());
         if matches!(value, Value::Use(_)) {
@@ -262,6 +275,7 @@ impl<'a> Settling<'a> {
             value,
             unresolved,
             shared,
+            id_elsewhere,
             versions,
             dates,
             room: 0,

@@ -102,6 +102,9 @@ impl Settling<'_> {
             // A Secret made anew does not make its key new.
             secret_created: secret
                 .and_then(|secret| secret.created)
+                .into_iter()
+                .chain(own.and_then(|own| own.issued).and_then(created))
+                .min()
                 .map(|at| at.min(first_seen)),
         };
         // While the source cannot be looked at, what was known of it last holds.
@@ -130,9 +133,14 @@ impl Settling<'_> {
         }
     }
 
-    pub(super) fn workspace_rotation(&self) -> Rotation {
+    fn workspace_rotation(&self) -> Rotation {
         let workspace = self.snapshot.workspace.as_ref();
         let spec = workspace.and_then(|facts| facts.object.spec.as_ref().ok());
         Rotation::of_workspace(spec.map(|spec| spec.rotation).unwrap_or_default())
     }
+}
+
+/// The date of issue, if it was only that of the Secret.
+fn created((at, origin): (Timestamp, Origin)) -> Option<Timestamp> {
+    (origin == Origin::SecretCreation).then_some(at)
 }

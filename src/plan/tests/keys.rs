@@ -402,3 +402,79 @@ fn a_version_that_cannot_be_told_from_a_revoked_one_does_not_stay() {
     assert_eq!(forgetful(revoked), Some(Content::Emptied));
     assert_eq!(forgetful(json!({})), Some(Content::Kept(None)));
 }
+
+/// Reasons of the findings about one ApiKeyRef.
+fn findings(plan: &Plan, name: &str) -> Vec<&'static str> {
+    let name = NamespacedName::parse(name).unwrap();
+    let about = plan
+        .findings
+        .iter()
+        .filter(|finding| finding.object.name == name);
+    about.map(|finding| finding.reason.name()).collect()
+}
+
+#[test]
+fn a_key_of_another_environment_than_its_workspaces_is_pointed_out() {
+    let admitted = workspace(json!({
+        "environment": "production",
+        "allowedNamespaces": [{"names": ["search"], "apiKeyRefs": "Allow"}],
+    }));
+    let mut stage = Stage::with(&[
+        admitted,
+        secret("search/source", KEY_A),
+        key("search/search", json!({})),
+    ]);
+    for (label, want) in [
+        (
+            json!({"anthropic-rbac.io/environment": "staging"}),
+            vec!["EnvironmentMismatch"],
+        ),
+        (
+            json!({"anthropic-rbac.io/environment": "production"}),
+            vec![],
+        ),
+        (json!({}), vec![]),
+    ] {
+        stage.apply(&namespace("search", label));
+        assert_eq!(findings(&stage.plan(), "search/search"), want);
+    }
+}
+
+#[test]
+fn one_id_for_different_keys_in_two_workspaces_is_pointed_out_to_both() {
+    let staging = super::stage::object("Workspace", "claude/staging", json!({}));
+    let mut stage = mapped();
+    stage.apply(&staging);
+    stage.apply(&key("claude/search", json!({"keyId": "apikey_1"})));
+    stage.apply(&secret("claude/b", KEY_B));
+    let other = |spec: Value| {
+        let mut whole = json!({
+            "workspaceRef": {"name": "staging"}, "target": {"secretName": "other"}, "keyId": "apikey_1",
+            "source": {"secretKeyRef": {"name": "b", "key": "api-key"}},
+        });
+        let spec = spec.as_object().unwrap().clone();
+        whole.as_object_mut().unwrap().extend(spec);
+        key("claude/other", whole)
+    };
+    let both = |stage: &Stage| {
+        let (one, other) = (stage.plan(), stage.plan_of("claude/staging"));
+        let one = findings(&one, "claude/search").contains(&"SharedKey");
+        (one, findings(&other, "claude/other").contains(&"SharedKey"))
+    };
+    let affected = stage.apply(&other(json!({})));
+    assert_eq!((affected.len(), both(&stage)), (2, (true, true)));
+    // The source's annotation counts before the spec.
+    let mut annotated = secret("claude/b", KEY_B);
+    annotated["metadata"]["annotations"] = json!({"anthropic-rbac.io/key-id": "apikey_2"});
+    stage.apply(&annotated);
+    stage.apply(&other(json!({"keyId": null})));
+    assert_eq!(both(&stage), (false, false));
+    stage.apply(&secret("claude/b", KEY_B));
+    stage.apply(&other(json!({"scope": "Organization"})));
+    assert_eq!(both(&stage), (true, true));
+    stage.apply(&key(
+        "claude/search",
+        json!({"keyId": "apikey_1", "scope": "Organization"}),
+    ));
+    assert_eq!(both(&stage), (false, false));
+}

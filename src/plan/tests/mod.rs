@@ -7,6 +7,7 @@
 
 mod access;
 mod client_keys;
+mod clock;
 mod findings;
 mod gateway;
 mod keys;
@@ -14,4 +15,5 @@ mod order;
 mod quiet;
 mod rotation;
 mod stage;
+mod staging;
 mod world;

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::core::DeserializeGuard;
 use serde_json::{Value, json};
 
 use crate::api::convert;
-use crate::facts::{OutputFacts, OutputKind, Ownership, SecretFacts};
+use crate::facts::{OutputFacts, OutputKind, Ownership, SecretFacts, Snapshot};
 use crate::material::KeyMaterial;
 use crate::plan::output::{Content, Output, Owner, Plan, Status};
 use crate::plan::plan;
@@ -27,6 +27,7 @@ pub(super) const KEY_B: &str = "sk-ant-api03-EXAMPLE-bbbbbbbbbbbbbbbb";
 pub(super) struct Stage {
     pub(super) world: World,
     pub(super) now: Timestamp,
+    skew: Option<SignedDuration>,
     versions: u64,
 }
 
@@ -35,6 +36,7 @@ impl Stage {
         Self {
             world: World::new(Arc::new(Catalogue::built_in()), Unseen::Absent),
             now: NOW.parse().unwrap(),
+            skew: None,
             versions: 0,
         }
     }
@@ -48,6 +50,20 @@ impl Stage {
     pub(super) fn at(&mut self, now: &str) -> &mut Self {
         self.now = now.parse().unwrap();
         self
+    }
+
+    /// From now on this clock is ahead of the API server's by so many seconds.
+    pub(super) fn skewed(&mut self, seconds: i64) -> &mut Self {
+        self.skew = Some(SignedDuration::from_secs(seconds));
+        self
+    }
+
+    pub(super) fn snapshot(&self, workspace: &NamespacedName) -> Snapshot {
+        let snapshot = self.world.snapshot(workspace, self.now);
+        Snapshot {
+            skew: self.skew,
+            ..snapshot.expect("nothing to wait for")
+        }
     }
 
     pub(super) fn apply(&mut self, object: &Value) -> Affected {
@@ -73,23 +89,13 @@ impl Stage {
 
     pub(super) fn plan_of(&self, workspace: &str) -> Plan {
         let name = NamespacedName::parse(workspace).unwrap();
-        plan(
-            &self
-                .world
-                .snapshot(&name, self.now)
-                .expect("nothing to wait for"),
-        )
+        plan(&self.snapshot(&name))
     }
 
     /// Objects that do not even say which workspace they are for.
     pub(super) fn plan_of_nameless(&self, namespace: &str) -> Plan {
         let name = NamespacedName::new(namespace, "");
-        plan(
-            &self
-                .world
-                .snapshot(&name, self.now)
-                .expect("nothing to wait for"),
-        )
+        plan(&self.snapshot(&name))
     }
 
     pub(super) fn plan(&self) -> Plan {
@@ -98,10 +104,7 @@ impl Stage {
 
     pub(super) fn writes(&self) -> Vec<Write> {
         let name = NamespacedName::parse("claude/production").unwrap();
-        let snapshot = self
-            .world
-            .snapshot(&name, self.now)
-            .expect("nothing to wait for");
+        let snapshot = self.snapshot(&name);
         plan(&snapshot).writes(&snapshot.outputs)
     }
 

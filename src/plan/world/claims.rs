@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Affected, Owner, World};
-use crate::facts::{BindingFacts, KeyRefFacts, ValueLookup, WorkspaceFacts};
+use crate::facts::{BindingFacts, KeyRefFacts, SecretLookup, ValueLookup, WorkspaceFacts};
 use crate::plan::client_keys;
 use crate::policy::digest::Digest;
 use crate::policy::finding::Kind;
@@ -18,6 +18,8 @@ use crate::policy::workspace::{Issuer, IssuerKind};
 pub enum Claim {
     /// An API key, by its full digest: an ApiKeyRef's.
     Key(Digest),
+    /// Anthropic's id of a key: an ApiKeyRef's.
+    KeyId(Name),
     /// A Secret to write to: an ApiKeyRef's.
     Target(NamespacedName),
     /// A client key, by its full digest: a RoleBinding's.
@@ -77,14 +79,6 @@ impl Claims {
     /// What somebody claims.
     pub fn of(&self, claimant: &Owner) -> impl Iterator<Item = &Claim> {
         self.by_claimant.get(claimant).into_iter().flatten()
-    }
-
-    /// Digests of API keys that an ApiKeyRef claims.
-    pub fn digests_of(&self, claimant: &Owner) -> impl Iterator<Item = Digest> {
-        self.of(claimant).filter_map(|claim| match claim {
-            Claim::Key(digest) => Some(*digest),
-            Claim::Target(_) | Claim::ClientKey(_) | Claim::Audience(..) => None,
-        })
     }
 }
 
@@ -170,24 +164,22 @@ impl World {
         let target = key.target.as_ref();
         let target =
             target.map(|target| NamespacedName::new(namespace.clone(), target.secret.clone()));
+        let mut claims = BTreeSet::new();
         let staged = key.next.as_ref().map(|next| &next.source);
-        let digests = [Some(&key.source), staged]
-            .into_iter()
-            .flatten()
-            .filter_map(|source| {
-                match self
-                    .lookup(&source.secret())?
-                    .value(source, self.memories(facts))
-                {
-                    ValueLookup::Known(value) => Some(Claim::Key(value.digest)),
-                    ValueLookup::Missing
-                    | ValueLookup::Unread
-                    | ValueLookup::NoSecret
-                    | ValueLookup::Denied
-                    | ValueLookup::Assumed => None,
-                }
-            });
-        let mut claims: BTreeSet<Claim> = digests.collect();
+        for source in [Some(&key.source), staged].into_iter().flatten() {
+            let Some(lookup) = self.lookup(&source.secret()) else {
+                continue;
+            };
+            if let ValueLookup::Known(value) = lookup.value(source, self.memories(facts)) {
+                claims.insert(Claim::Key(value.digest));
+            }
+            if let SecretLookup::Present(secret) = lookup {
+                let notes = secret.notes.as_ref();
+                let id = notes.and_then(|notes| notes.key_id.clone());
+                claims.extend(id.map(Claim::KeyId));
+            }
+        }
+        claims.extend(key.key_id.clone().map(Claim::KeyId));
         claims.extend(target.map(Claim::Target));
         claims
     }

@@ -238,6 +238,15 @@ impl World {
                 continue;
             };
             let owner = (Kind::ApiKeyRef, name.clone());
+            let mut digests = Vec::new();
+            let mut key_ids = Vec::new();
+            for claim in self.claims.of(&owner) {
+                match claim {
+                    Claim::Key(digest) => digests.push(*digest),
+                    Claim::KeyId(id) => key_ids.push(id.clone()),
+                    Claim::Target(_) | Claim::ClientKey(_) | Claim::Audience(..) => {}
+                }
+            }
             rivals.insert(
                 name.clone(),
                 Rival {
@@ -245,7 +254,8 @@ impl World {
                     workspace: unit(&facts.workspace, name),
                     created: facts.object.created,
                     facts: facts.clone(),
-                    digests: self.claims.digests_of(&owner).collect(),
+                    digests,
+                    key_ids,
                 },
             );
         }
