@@ -34,7 +34,7 @@ cat >"$overlay/kustomization.yaml" <<'Y'
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 resources: [../deploy/base]
-components: [../deploy/components/secret-namespaces]
+components: [../deploy/components/secret-namespaces, ../deploy/components/gateway-pods]
 Y
 k kustomize "$overlay" >"$work/namespaces.yaml"
 k kustomize deploy/overlays/namespaced >"$work/namespaced.yaml"
@@ -45,6 +45,9 @@ bound='^  name: anthropic-rbac-secrets$'
 [[ $(count "$bound" <"$work/cluster-wide.yaml") == 3 ]] || die "cluster-wide-secrets must bind it once"
 grep -q -- '--secrets=cluster' "$work/cluster-wide.yaml" || die "cluster-wide-secrets must pass --secrets=cluster"
 [[ $(count "$bound" <"$work/namespaces.yaml") == 3 ]] || die "secret-namespaces must bind it once per listed namespace"
+bound='^  name: anthropic-rbac-gateway-pods$'
+[[ $(count "$bound" <"$work/base.yaml") == 1 ]] || die "the base must define anthropic-rbac-gateway-pods and bind it nowhere"
+[[ $(count "$bound" <"$work/namespaces.yaml") == 3 ]] || die "gateway-pods must bind it once per listed namespace"
 
 grep -q -- '--namespaces=claude' "$work/namespaced.yaml" || die "namespaced must pass --namespaces"
 [[ $(count '^kind: ClusterRoleBinding$' <"$work/namespaced.yaml") == 0 ]] || die "namespaced must bind nothing cluster-wide"
@@ -56,7 +59,7 @@ done
 for file in crds/*.yaml; do
   grep -qx -- "- ${file##*/}" crds/Kustomization || die "crds/Kustomization does not list ${file##*/}"
 done
-echo "kustomize: base, cluster-wide-secrets, secret-namespaces, namespaced, examples/seed"
+echo "kustomize: base, cluster-wide-secrets, secret-namespaces, gateway-pods, namespaced, examples/seed"
 
 # --- what an API server says --------------------------------------------------------
 start_control_plane "$work/control-plane"
@@ -99,6 +102,13 @@ for verb in get list watch create patch delete; do
   may no default "$verb" secrets
   may yes claude "$verb" secrets # by the component
 done
+for verb in list watch; do
+  may no default "$verb" pods
+  may yes claude "$verb" pods # by the component
+done
+may no default patch pods --subresource=status
+may yes claude patch pods --subresource=status
+for verb in get create update patch delete; do may no claude "$verb" pods; done
 may no claude update secrets
 may no claude deletecollection secrets
 may yes default create events.events.k8s.io

@@ -46,6 +46,9 @@ types! {
     PREVIOUS_KEY_RETIRABLE = "PreviousKeyRetirable", "condition of an ApiKeyRef",
         "Nothing uses the previous version any more, so it may be disabled at Anthropic.",
         "Disable the previous version at Anthropic, by the keyId in status.previous.";
+    PROMPT_PROJECTION = "PromptProjection", "condition of a Workspace with gateways",
+        "Changes are hurried to the pods of its gateways; it never changes Ready.",
+        "While it is False changes reach them as well, but later: explain its reason.";
     STALLED = "Stalled", "condition of every kind",
         "It is set only while this very object must be edited before anything can get better.",
         "Correct the field that its message names.";
@@ -156,6 +159,15 @@ pub mod reason {
             "Disable it at Anthropic, by the keyId in status.previous.";
         NO_PREVIOUS_KEY = "NoPreviousKey", "PreviousKeyRetirable of an ApiKeyRef",
             "There is no previous version.", "Nothing is to be done.";
+
+        HURRIED = "Hurried", "PromptProjection of a Workspace",
+            "The kubelets of the gateways' pods are told of every change.", "Nothing is to be done.";
+        NO_POD_SELECTOR = "NoPodSelector", "PromptProjection of a Workspace",
+            "A gateway does not say which pods are its own, so a change reaches them when their kubelet next looks, by default within 90 s.",
+            "Set podSelector of the gateway to its pods' labels, and let the operator mark pods there.";
+        POD_ACCESS_DENIED = "PodAccessDenied", "PromptProjection of a Workspace",
+            "The operator may not look at the gateways' pods, or not mark them, so a change reaches them when their kubelet next looks, by default within 90 s.",
+            "Bind the ClusterRole anthropic-rbac-gateway-pods in that namespace, with the command in the message, or remove podSelector.";
     }
 }
 

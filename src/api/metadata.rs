@@ -63,6 +63,13 @@ pub const CLIENT_KEYS: &str = "anthropic-rbac.io/client-keys";
 /// that Secret cannot be read, they stay blocked.
 pub const BLOCKED_CLIENT_KEYS: &str = "anthropic-rbac.io/blocked-client-keys";
 
+/// Prefix of the Pod annotations `PREFIX/WORKSPACE.GATEWAY`: hex SHA-256 of the files, among those
+/// written for the gateway, that the pod mounts, as they were when its kubelet was last hurried.
+pub const HURRIED_FOR: &str = "content.anthropic-rbac.io";
+
+/// Pod annotation: RFC 3339 time at which its kubelet was last hurried.
+pub const HURRIED_AT: &str = "anthropic-rbac.io/hurried-at";
+
 /// Well-known label key for the tool that manages an object.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 

@@ -13,6 +13,7 @@ pub mod convert;
 pub mod crd;
 mod finding;
 pub mod metadata;
+pub mod pod;
 mod reference;
 mod role_binding;
 mod rotation;
@@ -36,7 +37,7 @@ pub use state::State;
 pub use subject::{Subject, SubjectKind};
 pub use workspace::{
     ApiAccess, Authentication, EffectiveRole, EffectiveRotation, EffectiveWorkspace, Enforcement,
-    Gateway, GatewayPods, GatewayStatus, GatewayType, Issuer, IssuerType, LimitStatus,
+    Gateway, GatewayPods, GatewayStatus, GatewayType, Issuer, IssuerType, LaggingPod, LimitStatus,
     NamespaceGrant, OutputStatus, Permission, RateLimits, RoleDefinition, SubjectScope, Tier,
     Workspace, WorkspaceCounts, WorkspaceKeys, WorkspaceSpec, WorkspaceStatus,
 };

@@ -11,7 +11,7 @@ pub use namespaces::{NamespaceGrant, Permission, SubjectScope};
 pub use roles::{ApiAccess, RateLimits, RoleDefinition, Tier};
 pub use status::{
     EffectiveRole, EffectiveRotation, EffectiveWorkspace, Enforcement, GatewayPods, GatewayStatus,
-    LimitStatus, OutputStatus, WorkspaceCounts, WorkspaceStatus,
+    LaggingPod, LimitStatus, OutputStatus, WorkspaceCounts, WorkspaceStatus,
 };
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -61,8 +61,10 @@ pub struct Gateway {
     /// Which gateway the files are for: Envoy or LiteLLM.
     #[serde(rename = "type")]
     pub type_: GatewayType,
-    /// The gateway's pods in this namespace. With it, changes reach the pods faster and status
-    /// shows what each has loaded. Unset = files are written, pods are not looked at.
+    /// The gateway's pods in this namespace: of those it selects, the ones that mount files written
+    /// for this Workspace. Changes are hurried to them, within about a second, and status shows how
+    /// far they are; needs rights on pods there. Unset = pods are not looked at, and a change
+    /// reaches them when their kubelet next looks, after about a minute.
     #[schemars(schema_with = "schema::pod_selector")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_selector: Option<LabelSelector>,

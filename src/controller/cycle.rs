@@ -2,7 +2,7 @@
 //! learned on the way is told at once.
 //! Must not keep anything: the next cycle starts from the facts again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -11,17 +11,20 @@ use futures::StreamExt;
 use jiff::{SignedDuration, Timestamp};
 
 use super::execute::{Delay, Executed};
+use super::hurry::Hurried;
 use super::metrics::PlanOutcome;
 use super::queue::Ended;
 use super::read::Reader;
 use super::report::{Reported, Reporter};
 use super::request::Failure;
 use super::vault::Vault;
-use crate::facts::{OutputId, SecretLookup, Snapshot, WriteFailure};
+use crate::facts::{LastPolicy, OutputId, SecretLookup, Snapshot, WriteFailure};
 use crate::plan::output::Plan;
 use crate::plan::plan;
+use crate::plan::pods::pods;
 use crate::plan::write::Write;
 use crate::policy::finding::{Reason, Severity};
+use crate::policy::name::Name;
 
 /// When what the API server refused is tried again, though nothing of ours changed: rights,
 /// quotas and foreign objects change without our seeing it.
@@ -56,6 +59,8 @@ pub struct Outcome {
     pub plan: PlanOutcome,
     /// How many findings of each sort there are; `None` when it did not come to a plan.
     pub findings: Option<Findings>,
+    /// What the next plan is to remember; `None` when it did not come to a plan.
+    pub last_policy: Option<Option<Arc<LastPolicy>>>,
 }
 
 /// Findings by sort.
@@ -87,7 +92,7 @@ impl Cycle {
         wait.written += written;
         failures.extend(self.foreign(&made, &writes));
         wait.recheck |= !failures.is_empty();
-        let unfinished = !later.is_empty();
+        let unfinished: BTreeSet<OutputId> = later.keys().cloned().collect();
         for (id, delay) in later {
             if self.failures >= TELL_AFTER {
                 failures.insert(
@@ -97,11 +102,14 @@ impl Cycle {
             }
             wait.later.push(delay);
         }
-        if unfinished && self.failures < TELL_AFTER {
+        // What is written is hurried whatever became of the rest.
+        let unwritten = failures.keys().cloned().chain(unfinished.iter().cloned());
+        self.snapshot.unhurried = self.hurry(&made, unwritten.collect(), &mut wait).await;
+        if !unfinished.is_empty() && self.failures < TELL_AFTER {
             // A status would claim too much, or too little in a moment.
             return wait.outcome(&self.snapshot, Some(&made));
         }
-        if !failures.is_empty() {
+        if !failures.is_empty() || !self.snapshot.unhurried.is_empty() {
             self.snapshot.failures = failures;
             made = self.plan();
         }
@@ -121,6 +129,32 @@ impl Cycle {
         wait.recheck |= refused;
         wait.later.extend(later);
         wait.outcome(&self.snapshot, Some(&made))
+    }
+
+    /// Hurries the pods that have something new to see; those that could not be.
+    async fn hurry(
+        &self,
+        made: &Plan,
+        unwritten: BTreeSet<OutputId>,
+        wait: &mut Wait,
+    ) -> BTreeMap<Name, WriteFailure> {
+        let after_failures;
+        let pods = if unwritten.is_empty() {
+            &made.pods
+        } else {
+            after_failures = pods(&self.snapshot, made, &unwritten);
+            &after_failures
+        };
+        wait.hurry_at = pods.wake_at;
+        let Hurried {
+            failures,
+            later,
+            hurried,
+        } = Hurried::all(&self.reader, &pods.hurries).await;
+        wait.written += hurried;
+        wait.recheck |= !failures.is_empty();
+        wait.later.extend(later);
+        failures
     }
 
     /// Outputs that were not even tried, since their names are somebody else's.
@@ -185,6 +219,8 @@ struct Wait {
     written: usize,
     recheck: bool,
     later: Vec<Delay>,
+    /// When more pods are to be hurried.
+    hurry_at: Option<Timestamp>,
 }
 
 impl Wait {
@@ -193,6 +229,7 @@ impl Wait {
             written,
             recheck,
             later,
+            hurry_at,
         } = self;
         let recheck = recheck.then(|| after(snapshot.now, RECHECK));
         let wake = made.and_then(|made| made.wake_at);
@@ -221,9 +258,10 @@ impl Wait {
         });
         Outcome {
             ended,
-            wake: wake.into_iter().chain(recheck).min(),
+            wake: wake.into_iter().chain(recheck).chain(hurry_at).min(),
             plan,
             findings,
+            last_policy: made.map(|made| made.last_policy.clone()),
         }
     }
 }

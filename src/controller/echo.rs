@@ -93,6 +93,7 @@ impl Echoes {
                 | ObjectKind::RoleBinding
                 | ObjectKind::ApiKeyRef
                 | ObjectKind::Namespace
+                | ObjectKind::Pod
                 | ObjectKind::Event => {
                     self.0.remove(&seen.key);
                     Verdict::New(seen)

@@ -2,7 +2,7 @@
 //! started, and what these learn is taken in before anything else is planned.
 //! Must not send requests itself, nor decide what is planned.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{self, JoinError, JoinSet};
+use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 
 use super::cycle::{Cycle, Findings, Outcome};
 use super::echo::{Echoes, Verdict};
@@ -24,7 +24,8 @@ use super::request::{Requester, backlog_share};
 use super::serve::Health;
 use super::skew::ServerClock;
 use super::{Options, SecretScope};
-use crate::plan::world::{Change, SecretAccess, Unseen, World};
+use crate::facts::PodScope;
+use crate::plan::world::{Access, Change, Unseen, World};
 use crate::policy::catalogue::Catalogue;
 use crate::policy::name::{Name, NamespacedName};
 
@@ -58,7 +59,8 @@ pub struct Engine {
     unlisted: BTreeSet<Scope>,
     leading: bool,
     secrets: Secrets,
-    /// Workspaces that wait for Secrets to be listed, and how urgently.
+    pods: Pods,
+    /// Workspaces that wait for Secrets or pods to be listed, and how urgently.
     waiting: HashMap<NamespacedName, Lane>,
     findings: HashMap<NamespacedName, Findings>,
     health: Health,
@@ -81,8 +83,16 @@ struct Secrets {
     /// nobody keeps up to date must not be there when it is referred to again.
     namespaces: BTreeSet<Name>,
     /// What the one watch of all says.
-    everywhere: Option<SecretAccess>,
+    everywhere: Option<Access>,
     /// Whether the namespaces may have become more.
+    stale: bool,
+}
+
+/// Whose pods are watched: those that gateways name, no longer than they do.
+#[derive(Default)]
+struct Pods {
+    watches: BTreeMap<PodScope, AbortHandle>,
+    /// Whether gateways may name others.
     stale: bool,
 }
 
@@ -122,6 +132,7 @@ impl Engine {
                 everywhere: None,
                 stale: false,
             },
+            pods: Pods::default(),
             waiting: HashMap::new(),
             findings: HashMap::new(),
             health,
@@ -148,6 +159,7 @@ impl Engine {
         self.lead(*leading.borrow_and_update());
         loop {
             self.watch_secrets();
+            self.watch_pods();
             self.start_cycles();
             self.metrics.queued(self.queue.depth());
             self.health.beat();
@@ -226,8 +238,11 @@ impl Engine {
                     self.queue_all();
                 }
             }
+            Observation::PodAccess(scope, access) => {
+                self.apply(Change::PodAccess(scope, access), Lane::Backlog, None);
+            }
             Observation::Access(namespace, access) => {
-                if access == SecretAccess::Denied {
+                if access == Access::Denied {
                     // The facts are gone with the access, so nothing that comes is known.
                     self.echoes.forget_secrets(namespace.as_ref());
                 }
@@ -279,6 +294,9 @@ impl Engine {
                 }
                 self.judged(verdict);
             }
+            News::Hurried { by, hurried } => {
+                self.apply(Change::Hurried(hurried), Lane::Fresh, Some(&by));
+            }
         }
     }
 
@@ -293,6 +311,7 @@ impl Engine {
             change,
             Change::Workspace(_) | Change::Binding(_) | Change::KeyRef(_)
         );
+        self.pods.stale |= matches!(change, Change::Workspace(_) | Change::WorkspaceGone(_));
         for workspace in self.world.apply(change) {
             if Some(&workspace) != except {
                 self.push(workspace, lane);
@@ -334,6 +353,27 @@ impl Engine {
         }
     }
 
+    /// Watches the pods that gateways name, and no others any more.
+    fn watch_pods(&mut self) {
+        if !std::mem::take(&mut self.pods.stale) {
+            return;
+        }
+        let scopes = self.world.pod_scopes();
+        self.pods.watches.retain(|scope, watch| {
+            let needed = scopes.contains(scope);
+            if !needed {
+                watch.abort();
+            }
+            needed
+        });
+        for scope in scopes {
+            if !self.pods.watches.contains_key(&scope) {
+                let watch = self.observer.start_pods(scope.clone());
+                self.pods.watches.insert(scope, watch);
+            }
+        }
+    }
+
     fn start_cycles(&mut self) {
         self.queue.wake(Timestamp::now(), Instant::now());
         while self.flights.len() < self.max {
@@ -348,7 +388,7 @@ impl Engine {
             };
             let wall = Timestamp::now();
             let Some(mut snapshot) = self.world.snapshot(&workspace, wall) else {
-                tracing::debug!(%workspace, "waits for Secrets to be listed");
+                tracing::debug!(%workspace, "waits for Secrets or pods to be listed");
                 self.metrics.planned(PlanOutcome::Waiting);
                 self.queue.ended(&workspace, Ended::Settled, None, now);
                 self.waiting.insert(workspace, lane);
@@ -383,6 +423,7 @@ impl Engine {
             wake,
             plan,
             findings,
+            last_policy,
         }) = outcome
         else {
             tracing::error!(%workspace, "planning panicked, it is tried again");
@@ -393,6 +434,9 @@ impl Engine {
             return self.queue.ended(&workspace, ended, None, Instant::now());
         };
         self.metrics.planned(plan);
+        if let Some(last_policy) = last_policy {
+            self.world.planned(&workspace, last_policy);
+        }
         if let Some(findings) = findings {
             self.count(&workspace, findings);
         }

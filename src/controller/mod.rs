@@ -9,6 +9,7 @@ mod engine;
 mod execute;
 #[cfg(test)]
 mod fake;
+mod hurry;
 mod leader;
 mod metrics;
 mod news;

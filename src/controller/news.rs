@@ -5,10 +5,10 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::object::{ObjectKey, Version};
 use super::read::Stored;
-use crate::plan::world::Change;
+use crate::plan::world::{Change, Hurried};
 use crate::policy::name::NamespacedName;
 
-/// A request to an object is about to be sent, or was answered.
+/// A request to an object is about to be sent, or was answered; or a pod was hurried.
 #[derive(Debug)]
 pub enum News {
     /// A request is about to be sent: what the watches tell of the object may be its echo.
@@ -17,6 +17,12 @@ pub enum News {
     Ended {
         key: ObjectKey,
         learned: Option<Box<Learned>>,
+    },
+    /// A pod was hurried. Its watch may have told of it already: of two pieces of news about a
+    /// pod the later version counts.
+    Hurried {
+        by: NamespacedName,
+        hurried: Hurried,
     },
 }
 
@@ -70,6 +76,12 @@ impl Teller {
     /// It failed, or said nothing.
     pub fn ended(&self, key: ObjectKey) {
         self.tell(News::Ended { key, learned: None });
+    }
+
+    /// A pod was hurried.
+    pub fn hurried(&self, hurried: Hurried) {
+        let by = self.by.clone();
+        self.tell(News::Hurried { by, hurried });
     }
 
     fn tell(&self, news: News) {

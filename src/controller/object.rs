@@ -19,6 +19,7 @@ pub enum ObjectKind {
     Namespace,
     ConfigMap,
     Secret,
+    Pod,
     Event,
 }
 
@@ -53,6 +54,7 @@ impl ObjectKind {
             Self::Namespace => "Namespace",
             Self::ConfigMap => "ConfigMap",
             Self::Secret => "Secret",
+            Self::Pod => "Pod",
             Self::Event => "Event",
         }
     }
@@ -65,6 +67,7 @@ impl ObjectKind {
             Self::Namespace => return "/api/v1/namespaces".into(),
             Self::ConfigMap => ("api/v1".into(), "configmaps"),
             Self::Secret => ("api/v1".into(), "secrets"),
+            Self::Pod => ("api/v1".into(), "pods"),
             Self::Event => ("apis/events.k8s.io/v1".into(), "events"),
         };
         format!("/{group}/namespaces/{namespace}/{plural}")

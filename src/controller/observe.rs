@@ -16,16 +16,17 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use known::{Known, is_denied};
 
 use super::metrics::Metrics;
-use super::object::{ObjectKey, ObjectKind, Version};
+use super::object::{ObjectKey, ObjectKind, Version, version};
 use crate::api::metadata::{MANAGED_BY, NAME};
+use crate::api::pod::Pod;
 use crate::api::{ApiKeyRef, RoleBinding, Workspace, conditions, convert};
-use crate::facts::{Is, StatusMark};
-use crate::plan::world::{Change, SecretAccess};
+use crate::facts::{Is, PodScope, StatusMark};
+use crate::plan::world::{Access, Change};
 use crate::policy::name::{Name, NamespacedName};
 
 /// A kind in one namespace, or in all.
@@ -49,11 +50,11 @@ pub fn base(namespaces: &BTreeSet<Name>) -> BTreeSet<Scope> {
     namespaces.iter().flat_map(in_each).collect()
 }
 
-/// How often it is tried again to look at Secrets that we may not look at: an administrator
+/// How often it is tried again to look at Secrets or pods that we may not look at: an administrator
 /// who grants access waits at most this long.
 const DENIED_RETRY: Duration = Duration::from_secs(30);
 
-/// How many namespaces' Secrets are being listed at a time.
+/// How many namespaces' Secrets or pods are being listed at a time.
 const LISTS_AT_A_TIME: usize = 16;
 
 /// Something a watch brought.
@@ -64,7 +65,9 @@ pub enum Observation {
     /// Every object of a kind, there or everywhere, has been seen.
     Listed(Scope),
     /// Whether the Secrets of a namespace may be looked at; of every one if there is none.
-    Access(Option<Name>, SecretAccess),
+    Access(Option<Name>, Access),
+    /// Whether some pods may be looked at.
+    PodAccess(PodScope, Access),
 }
 
 /// An object as it is now, or that it is gone.
@@ -94,7 +97,7 @@ pub struct Observer {
 struct Outlet {
     out: mpsc::Sender<Observation>,
     metrics: Arc<Metrics>,
-    /// Held while the Secrets of a namespace are being listed.
+    /// Held while the Secrets or pods of a namespace are being listed.
     lists: Arc<Semaphore>,
 }
 
@@ -105,9 +108,15 @@ struct Source<K> {
     namespace: Option<Name>,
     api: Api<K>,
     config: watcher::Config,
-    read: fn(&K, &Metrics) -> Option<Read>,
-    gone: fn(NamespacedName, &Metrics) -> Change,
+    /// Which, if they are pods.
+    pods: Option<PodScope>,
+    read: Means<K>,
+    gone: MeansGone,
 }
+
+/// What an object means; of one that is gone only the name is known.
+type Means<K> = Box<dyn Fn(&K, &Metrics) -> Option<Read> + Send + Sync>;
+type MeansGone = Box<dyn Fn(NamespacedName, &Metrics) -> Change + Send + Sync>;
 
 /// Name and facts of an object, and how ready it is if it can be; `None` for one without a
 /// name, which no API server stores.
@@ -139,75 +148,105 @@ impl Observer {
                 kind,
                 api: self.api::<DeserializeGuard<Workspace>>(namespace.as_ref()),
                 config: watcher::Config::default(),
-                read: |object, _| {
+                read: Box::new(|object, _| {
                     let facts = convert::workspace(object)?;
                     let ready = ready(&facts.object.status);
                     Some((facts.object.name.clone(), Change::Workspace(facts), ready))
-                },
-                gone: |name, _| Change::WorkspaceGone(name),
+                }),
+                gone: Box::new(|name, _| Change::WorkspaceGone(name)),
                 namespace,
+                pods: None,
             }),
             ObjectKind::RoleBinding => self.spawn(Source {
                 kind,
                 api: self.api::<DeserializeGuard<RoleBinding>>(namespace.as_ref()),
                 config: watcher::Config::default(),
-                read: |object, _| {
+                read: Box::new(|object, _| {
                     let facts = convert::role_binding(object)?;
                     let ready = ready(&facts.object.status);
                     Some((facts.object.name.clone(), Change::Binding(facts), ready))
-                },
-                gone: |name, _| Change::BindingGone(name),
+                }),
+                gone: Box::new(|name, _| Change::BindingGone(name)),
                 namespace,
+                pods: None,
             }),
             ObjectKind::ApiKeyRef => self.spawn(Source {
                 kind,
                 api: self.api::<DeserializeGuard<ApiKeyRef>>(namespace.as_ref()),
                 config: watcher::Config::default(),
-                read: read_key,
-                gone: |name, metrics| {
+                read: Box::new(read_key),
+                gone: Box::new(|name, metrics| {
                     metrics.rotation(&name, None, None);
                     Change::KeyRefGone(name)
-                },
+                }),
                 namespace,
+                pods: None,
             }),
             ObjectKind::Namespace => self.spawn(Source {
                 kind,
                 api: Api::<PartialObjectMeta<Namespace>>::all(self.client.clone()),
                 config: watcher::Config::default(),
-                read: |object, _| {
+                read: Box::new(|object, _| {
                     let (name, labels) = convert::namespace(object)?;
                     let key = NamespacedName::new("", name.clone());
                     Some((key, Change::Namespace(name, labels), None))
-                },
-                gone: |name, _| Change::NamespaceGone(name.name),
+                }),
+                gone: Box::new(|name, _| Change::NamespaceGone(name.name)),
                 namespace,
+                pods: None,
             }),
             ObjectKind::ConfigMap => self.spawn(Source {
                 kind,
                 api: self.api::<PartialObjectMeta<ConfigMap>>(namespace.as_ref()),
                 config: watcher::Config::default().labels(&format!("{MANAGED_BY}={NAME}")),
-                read: |object, _| {
+                read: Box::new(|object, _| {
                     let name = name_of(object)?;
                     let output = convert::output(&object.metadata);
                     Some((name.clone(), Change::ConfigMap(name, output), None))
-                },
-                gone: |name, _| Change::ConfigMapGone(name),
+                }),
+                gone: Box::new(|name, _| Change::ConfigMapGone(name)),
                 namespace,
+                pods: None,
             }),
             ObjectKind::Secret => self.spawn(Source {
                 kind,
                 api: self.api::<PartialObjectMeta<Secret>>(namespace.as_ref()),
                 config: watcher::Config::default(),
-                read: |object, _| {
+                read: Box::new(|object, _| {
                     let name = name_of(object)?;
                     let secret = convert::secret(&object.metadata);
                     Some((name.clone(), Change::Secret(name, secret), None))
-                },
-                gone: |name, _| Change::SecretGone(name),
+                }),
+                gone: Box::new(|name, _| Change::SecretGone(name)),
                 namespace,
+                pods: None,
             }),
-            ObjectKind::Event => {}
+            ObjectKind::Pod | ObjectKind::Event => {}
         }
+    }
+
+    /// Starts watching some pods. The watch ends with its handle as well.
+    pub fn start_pods(&mut self, scope: PodScope) -> AbortHandle {
+        let (of_seen, of_gone) = (scope.clone(), scope.clone());
+        let source = Source {
+            kind: ObjectKind::Pod,
+            api: self.api::<Pod>(Some(&scope.namespace)),
+            config: watcher::Config::default().labels(&scope.selector),
+            read: Box::new(move |object, _| {
+                let (name, facts) = convert::pod(object)?;
+                let change = Change::Pod {
+                    scope: of_seen.clone(),
+                    name: name.name.clone(),
+                    version: version(&object.metadata),
+                    facts,
+                };
+                Some((name, change, None))
+            }),
+            gone: Box::new(move |name, _| Change::PodGone(of_gone.clone(), name.name)),
+            namespace: Some(scope.namespace.clone()),
+            pods: Some(scope),
+        };
+        self.watches.spawn(watch(self.outlet.clone(), source))
     }
 
     fn api<K>(&self, namespace: Option<&Name>) -> Api<K>
@@ -234,9 +273,10 @@ where
 {
     let mut known = Known::default();
     while !outlet.out.is_closed() {
-        // Only Secrets have so many watches that listing all at a time would be a burden.
-        let secrets = source.kind == ObjectKind::Secret;
-        let mut permit = match secrets {
+        // Only of these there may be so many watches that listing all at a time would be a burden,
+        // and only these need a grant of their own.
+        let granted = matches!(source.kind, ObjectKind::Secret | ObjectKind::Pod);
+        let mut permit = match granted {
             true => outlet.lists.acquire().await.ok(),
             false => None,
         };
@@ -252,7 +292,7 @@ where
                     return;
                 }
             }
-            if denied && secrets {
+            if denied && granted {
                 break;
             }
         }

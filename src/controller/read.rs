@@ -125,7 +125,10 @@ impl Reader {
     pub async fn look(&self, key: &ObjectKey, surprise: bool) -> Result<Found, Failure> {
         self.teller.begun(key);
         let answer = match key.kind {
-            ObjectKind::ConfigMap | ObjectKind::Secret | ObjectKind::Namespace => Answer::Metadata,
+            ObjectKind::ConfigMap
+            | ObjectKind::Secret
+            | ObjectKind::Namespace
+            | ObjectKind::Pod => Answer::Metadata,
             ObjectKind::Workspace
             | ObjectKind::RoleBinding
             | ObjectKind::ApiKeyRef
@@ -223,7 +226,7 @@ impl Stored {
                 let change = change.map(|(name, labels)| Change::Namespace(name, labels));
                 Self::of(&object.metadata, change, false)
             }
-            ObjectKind::Event => Self::of(&ObjectMeta::default(), None, false),
+            ObjectKind::Pod | ObjectKind::Event => Self::of(&ObjectMeta::default(), None, false),
         }
     }
 
@@ -247,7 +250,7 @@ impl Stored {
             ObjectKind::Namespace => Change::NamespaceGone(name.name),
             ObjectKind::ConfigMap => Change::ConfigMapGone(name),
             ObjectKind::Secret => Change::SecretGone(name),
-            ObjectKind::Event => return None,
+            ObjectKind::Pod | ObjectKind::Event => return None,
         };
         Some(Self {
             version: None,

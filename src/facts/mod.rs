@@ -5,6 +5,7 @@
 mod memory;
 mod object;
 mod output;
+mod pod;
 mod secret;
 
 pub use memory::{KeyMemory, KeyVersion, in_use, whole_second};
@@ -12,6 +13,7 @@ pub use object::{
     BindingFacts, Invalid, Is, KeyRefFacts, Observed, StatusMark, Transition, WorkspaceFacts,
 };
 pub use output::{OtherOwner, OutputFacts, OutputId, OutputKind, Ownership, WriteFailure};
+pub use pod::{LastPolicy, PodFacts, PodLookup, PodPhase, PodScope};
 pub use secret::{SecretFacts, SecretLookup, SourceNotes, ValueLookup};
 
 use std::collections::BTreeMap;
@@ -59,6 +61,12 @@ pub struct Snapshot {
     pub client_key_rivals: Vec<ClientKeyRival>,
     /// Writes that failed in this very round: what they were for is not programmed.
     pub failures: BTreeMap<OutputId, WriteFailure>,
+    /// Pods by the gateway that names them; one that names none is not in here.
+    pub pods: BTreeMap<Name, PodLookup>,
+    /// Pods that could not be hurried in this very round.
+    pub unhurried: BTreeMap<Name, WriteFailure>,
+    /// What was planned before this; `None` when nobody remembers.
+    pub last_policy: Option<Arc<LastPolicy>>,
     /// Known models.
     pub catalogue: Arc<Catalogue>,
 }

@@ -9,6 +9,7 @@ mod findings;
 pub mod keys;
 pub mod output;
 pub mod outputs;
+pub mod pods;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -16,14 +17,16 @@ pub mod world;
 pub mod write;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::facts::{SecretLookup, Snapshot, WorkspaceFacts};
+use crate::facts::{LastPolicy, SecretLookup, Snapshot, WorkspaceFacts};
 use jiff::SignedDuration;
 use keys::{Dates, Settled};
 use output::Plan;
 
 use crate::gateway::policy_json;
 use crate::policy::name::Name;
+use crate::policy::narrow::narrows;
 use crate::policy::resolve::{Facts, GrantFacts, KeyFacts, Resolution, resolve};
 use crate::policy::selector::Labels;
 use crate::policy::workspace::Workspace;
@@ -103,6 +106,11 @@ fn attached(
         .chain(resolution.next_boundary)
         .min();
 
+    plan.stale = outputs::stale(snapshot, &plan.outputs);
+    plan.last_policy = remembered(snapshot, &resolution);
+    let unwritten_ids = snapshot.failures.keys().cloned().collect();
+    plan.pods = pods::pods(snapshot, plan, &unwritten_ids);
+
     let understood = snapshot
         .bindings
         .iter()
@@ -139,6 +147,25 @@ fn attached(
         status::workspace::accepted(snapshot, facts, workspace, parts, settled, unwritten, plan);
     plan.statuses.extend(status);
     plan.resolution = Some(resolution);
+}
+
+/// What the next plan must know of this one, to tell whether it takes anything away.
+fn remembered(snapshot: &Snapshot, resolution: &Resolution) -> Option<Arc<LastPolicy>> {
+    if snapshot.pods.is_empty() {
+        return None;
+    }
+    let policy = &resolution.policy;
+    let kept = snapshot
+        .last_policy
+        .as_ref()
+        .filter(|last| !narrows(&last.policy, policy));
+    Some(match kept {
+        Some(last) if last.policy == *policy => last.clone(),
+        kept => Arc::new(LastPolicy {
+            policy: policy.clone(),
+            narrowed_at: kept.map_or(snapshot.now, |last| last.narrowed_at),
+        }),
+    })
 }
 
 /// A Workspace that is not understood denies everything.

@@ -2,11 +2,13 @@
 //! Must not say how it is written.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::pods::Pods;
 use crate::api::{ApiKeyRefStatus, RoleBindingStatus, WorkspaceStatus};
-use crate::facts::{OutputId, OutputKind};
+use crate::facts::{LastPolicy, OutputId, OutputKind};
 use crate::policy::digest::{Digest, Hex};
 use crate::policy::finding::{Finding, Kind, ObjectId};
 use crate::policy::key::SecretKey;
@@ -28,6 +30,10 @@ pub struct Plan {
     pub findings: Vec<Finding>,
     /// When facts that are all known by now will mean something else.
     pub wake_at: Option<Timestamp>,
+    /// Pods of gateways, and which of them are to be hurried once all is written.
+    pub pods: Pods,
+    /// What is to be remembered of it for the next plan; `None` where no gateway names pods.
+    pub last_policy: Option<Arc<LastPolicy>>,
     /// The policy behind it, for whoever explains it; `None` without a Workspace.
     pub resolution: Option<Resolution>,
 }

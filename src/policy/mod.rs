@@ -19,6 +19,7 @@ pub mod key;
 pub mod limits;
 pub mod model;
 pub mod name;
+pub mod narrow;
 pub mod nearest;
 pub mod ranges;
 pub mod resolve;

@@ -2,6 +2,7 @@
 //! Must not know whose labels they are.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::name::Name;
 
@@ -49,9 +50,46 @@ impl Selector {
     }
 }
 
+/// As `kubectl --selector` and list requests take it.
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, Requirement { key, operator }) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str(",")?;
+            }
+            match operator {
+                Operator::In(values) => write!(f, "{key} in ({})", values.join(","))?,
+                Operator::NotIn(values) => write!(f, "{key} notin ({})", values.join(","))?,
+                Operator::Exists => f.write_str(key)?,
+                Operator::DoesNotExist => write!(f, "!{key}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_selector_is_written_as_list_requests_take_it() {
+        let requirement = |key: &str, operator| Requirement {
+            key: key.into(),
+            operator,
+        };
+        let values = || vec!["a".into(), "b".into()];
+        let selector = Selector(vec![
+            requirement("app", Operator::In(values())),
+            requirement("tier", Operator::NotIn(values())),
+            requirement("team", Operator::Exists),
+            requirement("old", Operator::DoesNotExist),
+        ]);
+        assert_eq!(
+            selector.to_string(),
+            "app in (a,b),tier notin (a,b),team,!old"
+        );
+    }
 
     #[test]
     fn requirements_mean_what_kubernetes_says() {

@@ -113,6 +113,8 @@ pub struct Gateway {
     pub name: Name,
     /// Whose language.
     pub kind: GatewayKind,
+    /// Its pods in the Workspace's namespace; `None` looks at no pods.
+    pub pods: Option<Selector>,
 }
 
 /// Gateways the contract knows.

@@ -5,12 +5,14 @@
 mod api_key_ref;
 mod fields;
 mod metadata;
+mod pod;
 mod role_binding;
 mod status;
 mod workspace;
 
 pub use fields::workspace_ref;
 pub use metadata::{namespace, output, reported_at, secret};
+pub use pod::{hurried, pod};
 pub use status::{ReportsConditions, status_content};
 
 use kube::core::DeserializeGuard;

@@ -85,7 +85,7 @@ pub fn convert(meta: &ObjectMeta, spec: &WorkspaceSpec) -> Result<Workspace, Inv
             ClientKeysOf::AnyNamespace,
         )?,
         issuers: convert_issuers(authentication.as_ref())?,
-        gateways: gateways.iter().flatten().map(convert_gateway).collect(),
+        gateways: convert_gateways(gateways.as_deref())?,
         enabled: *state != Some(State::Disabled),
     })
 }
@@ -143,7 +143,9 @@ fn allowed_entry(i: usize, entry: &NamespaceGrant) -> Result<AllowedNamespaces, 
     let field = format!("spec.allowedNamespaces[{i}]");
     let names_of = |names: &[String]| names.iter().map(|name| Name::from(&**name)).collect();
     let which = match (selector, names) {
-        (Some(selector), None) => WhichNamespaces::Selector(convert_selector(selector, &field)?),
+        (Some(selector), None) => {
+            WhichNamespaces::Selector(convert_selector(selector, &format!("{field}.selector"))?)
+        }
         (None, Some(names)) => WhichNamespaces::Names(names_of(names)),
         (Some(_), Some(_)) | (None, None) => {
             return Err(invalid(field, "set exactly one of selector and names"));
@@ -190,7 +192,7 @@ fn convert_selector(selector: &LabelSelector, field: &str) -> Result<Selector, I
                 "Exists" => Operator::Exists,
                 "DoesNotExist" => Operator::DoesNotExist,
                 other => {
-                    let field = format!("{field}.selector.matchExpressions[{i}].operator");
+                    let field = format!("{field}.matchExpressions[{i}].operator");
                     let message =
                         format!("'{other}' is none of In, NotIn, Exists and DoesNotExist");
                     return Err(invalid(field, message));
@@ -278,17 +280,25 @@ fn convert_issuer(i: usize, issuer: &IssuerField) -> Result<Issuer, Invalid> {
     })
 }
 
-fn convert_gateway(gateway: &GatewayField) -> Gateway {
-    let GatewayField {
-        name,
-        type_,
-        pod_selector: _,
-    } = gateway;
-    Gateway {
-        name: Name::from(&**name),
-        kind: match type_ {
-            GatewayType::Envoy => GatewayKind::Envoy,
-            GatewayType::LiteLLM => GatewayKind::LiteLlm,
-        },
-    }
+fn convert_gateways(gateways: Option<&[GatewayField]>) -> Result<Vec<Gateway>, Invalid> {
+    let gateways = gateways.into_iter().flatten().enumerate();
+    let gateways = gateways.map(|(i, gateway)| {
+        let GatewayField {
+            name,
+            type_,
+            pod_selector,
+        } = gateway;
+        let field = format!("spec.gateways[{i}].podSelector");
+        let selector = pod_selector.as_ref();
+        let selector = selector.map(|selector| convert_selector(selector, &field));
+        Ok(Gateway {
+            name: Name::from(&**name),
+            kind: match type_ {
+                GatewayType::Envoy => GatewayKind::Envoy,
+                GatewayType::LiteLLM => GatewayKind::LiteLlm,
+            },
+            pods: selector.transpose()?,
+        })
+    });
+    gateways.collect()
 }

@@ -144,7 +144,8 @@ pub struct GatewayStatus {
     pub objects: i64,
     /// Size of its files together.
     pub bytes: i64,
-    /// How many of its pods have loaded the files. Unset = the gateway has no podSelector.
+    /// How far its pods are. Unset = the gateway has no podSelector, or its pods may not be looked
+    /// at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<GatewayPods>,
     /// How each limit is held by this gateway.
@@ -153,17 +154,30 @@ pub struct GatewayStatus {
     pub limits: Vec<LimitStatus>,
 }
 
-/// How many pods of a gateway have loaded its files.
+/// How far the pods of a gateway are.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayPods {
-    /// Number of pods.
+    /// Number of pods that mount files of the gateway.
     pub total: i64,
-    /// Number of those that have loaded the present files.
-    pub loaded: i64,
-    /// Names of those that have not: at most 10.
+    /// Number of those whose kubelet was told of the present files. It then takes well under a
+    /// second to show them to the pod.
+    pub hurried: i64,
+    /// Those whose kubelet was not: at most 10.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub lagging: Vec<String>,
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub lagging: Vec<LaggingPod>,
+}
+
+/// A pod whose kubelet was not told of the present files.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct LaggingPod {
+    /// Name of the pod.
+    pub name: String,
+    /// Hex SHA-256 of the files its kubelet was last told of. Unset = none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hurried_for: Option<String>,
 }
 
 /// How well a gateway holds a limit.

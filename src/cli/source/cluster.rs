@@ -21,7 +21,7 @@ use crate::cli::failure::Failure;
 use crate::cli::screen::{say, warning_prefix};
 use crate::facts::StatusMark;
 use crate::plan::output::{Status, StatusUpdate};
-use crate::plan::world::{Change, SecretAccess, Unseen, World};
+use crate::plan::world::{Access, Change, Unseen, World};
 use crate::policy::catalogue::Catalogue;
 use crate::policy::digest::Hex;
 use crate::policy::finding::ObjectId;
@@ -80,11 +80,15 @@ pub async fn read(args: &ClusterArgs, only: Option<Name>) -> Result<Source, Fail
                 for (name, meta) in secrets {
                     world.apply(Change::Secret(name, convert::secret(&meta)));
                 }
-                SecretAccess::Listed
+                Access::Listed
             }
-            None => SecretAccess::Denied,
+            None => Access::Denied,
         };
         world.apply(Change::SecretAccess(namespace, access));
+    }
+    // Nothing the command line answers depends on pods.
+    for scope in world.pod_scopes() {
+        world.apply(Change::PodAccess(scope, Access::Denied));
     }
     Ok(Source {
         world,

@@ -12,7 +12,7 @@ use crate::cli::manifests::problem::Problem;
 use crate::cli::manifests::{self, Manifests, SecretManifest};
 use crate::cli::screen::say;
 use crate::material::KeyMaterial;
-use crate::plan::world::{Change, SecretAccess, Unseen, World};
+use crate::plan::world::{Access, Change, Unseen, World};
 use crate::policy::catalogue::Catalogue;
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::selector::Labels;
@@ -74,7 +74,7 @@ pub fn read(
     }
     if strict {
         for namespace in world.secret_namespaces() {
-            world.apply(Change::SecretAccess(namespace, SecretAccess::Listed));
+            world.apply(Change::SecretAccess(namespace, Access::Listed));
         }
     }
     let source = Source {

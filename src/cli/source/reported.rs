@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use crate::api::{ApiKeyRef, convert};
     use crate::plan::plan;
-    use crate::plan::world::{Change, SecretAccess, Unseen, World};
+    use crate::plan::world::{Access, Change, Unseen, World};
     use crate::policy::catalogue::Catalogue;
     use kube::core::DeserializeGuard;
     use serde_json::{Value, json};
@@ -109,7 +109,7 @@ mod tests {
     const VERSION: &str = "1a2b3c4d5e6f7081";
 
     /// A Workspace with one key, whose Secret is there unread, or may not be looked at.
-    fn snapshot(status: Value, access: SecretAccess) -> Snapshot {
+    fn snapshot(status: Value, access: Access) -> Snapshot {
         let meta = |name: &str| json!({"name": name, "namespace": "claude"});
         let workspace = json!({"metadata": meta("w"), "spec": {}});
         let key = json!({"metadata": meta("k"), "status": status, "spec": {
@@ -125,7 +125,7 @@ mod tests {
         let key = convert::api_key_ref(&DeserializeGuard(Ok(key))).expect("a name");
         world.apply(Change::Workspace(workspace));
         world.apply(Change::KeyRef(key));
-        if access == SecretAccess::Listed {
+        if access == Access::Listed {
             let name = NamespacedName::new("claude", "anthropic");
             world.apply(Change::Secret(name, convert::secret(&secret)));
         }
@@ -145,11 +145,11 @@ mod tests {
     #[test]
     fn a_key_is_the_version_that_its_status_shows_whether_its_secret_may_be_seen_or_not() {
         let status = json!({"fingerprint": VERSION, "activeFrom": "2026-11-01T00:00:00Z"});
-        for access in [SecretAccess::Listed, SecretAccess::Denied] {
+        for access in [Access::Listed, Access::Denied] {
             let mut snapshot = snapshot(status.clone(), access);
             // Who may not look keeps to the status anyway; who may look has to.
             let before = version_in_policy(&snapshot);
-            assert_eq!(before.is_some(), access == SecretAccess::Denied);
+            assert_eq!(before.is_some(), access == Access::Denied);
             let assumed = fill_in(&mut snapshot);
             assert_eq!(
                 assumed,
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_key_whose_status_shows_no_version_stays_unusable() {
-        for access in [SecretAccess::Listed, SecretAccess::Denied] {
+        for access in [Access::Listed, Access::Denied] {
             let mut snapshot = snapshot(json!({}), access);
             assert_eq!(fill_in(&mut snapshot), [""; 0]);
             assert_eq!(version_in_policy(&snapshot), None, "{access:?}");

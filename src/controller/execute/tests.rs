@@ -94,6 +94,7 @@ fn told(mut news: UnboundedReceiver<News>) -> Vec<String> {
     while let Ok(news) = news.try_recv() {
         told.push(match news {
             News::Begun(key) => format!("begun {}", key.name.name),
+            News::Hurried { hurried, .. } => format!("hurried {}", hurried.pod.name),
             News::Ended { key, learned } => {
                 let version = learned.and_then(|learned| learned.version);
                 format!("ended {} {version:?}", key.name.name)

@@ -10,7 +10,7 @@ use super::{Observation, Seen, Source};
 use crate::controller::metrics::Metrics;
 use crate::controller::object::{ObjectKey, ObjectKind, version};
 use crate::facts::Is;
-use crate::plan::world::SecretAccess;
+use crate::plan::world::Access;
 use crate::policy::name::NamespacedName;
 
 /// The names a watch knows of, each with the list it was last seen in and how ready it was.
@@ -53,9 +53,10 @@ impl Known {
             Ok(Event::InitDone) => {
                 let mut observations = self.missing(source, metrics);
                 let namespace = source.namespace.clone();
-                observations.push(match source.kind {
-                    ObjectKind::Secret => Observation::Access(namespace, SecretAccess::Listed),
-                    kind => Observation::Listed((kind, namespace)),
+                observations.push(match (source.kind, &source.pods) {
+                    (_, Some(scope)) => Observation::PodAccess(scope.clone(), Access::Listed),
+                    (ObjectKind::Secret, None) => Observation::Access(namespace, Access::Listed),
+                    (kind, None) => Observation::Listed((kind, namespace)),
                 });
                 observations
             }
@@ -64,10 +65,16 @@ impl Known {
                 let namespace = source.namespace.as_deref();
                 let error_text = describe(&error);
                 match (source.kind, is_denied(&error)) {
+                    (ObjectKind::Pod, true) => {
+                        tracing::debug!(namespace, "may not look at pods");
+                        let scopes = source.pods.iter().cloned();
+                        let denied = |scope| Observation::PodAccess(scope, Access::Denied);
+                        scopes.map(denied).collect()
+                    }
                     (ObjectKind::Secret, true) => {
                         tracing::debug!(namespace, "may not look at Secrets");
                         let namespace = source.namespace.clone();
-                        vec![Observation::Access(namespace, SecretAccess::Denied)]
+                        vec![Observation::Access(namespace, Access::Denied)]
                     }
                     (_, true) => {
                         tracing::error!(
@@ -186,12 +193,13 @@ mod tests {
             kind: ObjectKind::Secret,
             api: kube::Api::all(client),
             config: Config::default(),
-            read: |object, _| {
+            read: Box::new(|object, _| {
                 let name = super::super::name_of(object)?;
                 Some((name.clone(), Change::SecretGone(name), Some(Is::True)))
-            },
-            gone: |name, _| Change::SecretGone(name),
+            }),
+            gone: Box::new(|name, _| Change::SecretGone(name)),
             namespace: Some("claude".into()),
+            pods: None,
         }
     }
 
@@ -213,6 +221,7 @@ mod tests {
                 }
                 Observation::Listed(scope) => format!("listed {scope:?}"),
                 Observation::Access(namespace, access) => format!("{namespace:?} {access:?}"),
+                Observation::PodAccess(scope, access) => format!("{scope:?} {access:?}"),
             })
             .collect();
         told.sort();

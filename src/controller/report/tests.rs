@@ -136,6 +136,9 @@ fn snapshot() -> Snapshot {
         shared_audiences: BTreeMap::new(),
         client_key_rivals: Vec::new(),
         failures: BTreeMap::new(),
+        pods: BTreeMap::new(),
+        unhurried: BTreeMap::new(),
+        last_policy: None,
         catalogue: Arc::new(Catalogue::built_in()),
     }
 }

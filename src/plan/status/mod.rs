@@ -3,6 +3,7 @@
 //! Must not decide: every sentence here repeats what was decided elsewhere.
 
 pub mod api_key_ref;
+mod gateways;
 pub mod role_binding;
 pub mod workspace;
 

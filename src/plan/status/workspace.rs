@@ -1,7 +1,7 @@
 //! What a Workspace says of itself, for everything attached to it. Must not decide.
 
 use super::api_key_ref::shown;
-use super::{Conditions, MOST_LISTED, count, failure, time, update};
+use super::{Conditions, MOST_LISTED, count, failure, gateways, time, update};
 use crate::api::conditions::{self, reason};
 use crate::api::{
     ApiAccess, EffectiveRole, EffectiveRotation, EffectiveWorkspace, FindingTotals, OnOverdue,
@@ -96,6 +96,7 @@ pub fn accepted(
         ),
     };
     conditions.set(conditions::PROGRAMMED, is, why, message);
+    gateways::prompt_projection(&mut conditions, snapshot, workspace, plan);
     let ready = if workspace.enabled {
         (reason::READY, "The policy is written.")
     } else {
@@ -134,7 +135,7 @@ pub fn accepted(
             keys_due: count(due.filter(|dates| dates.clock.state.is_due()).count()),
         }),
         outputs: outputs.map(output_status).collect(),
-        gateways: Vec::new(),
+        gateways: gateways::gateways(snapshot, workspace, plan),
         findings: plan.findings.iter().take(MOST_LISTED).map(shown).collect(),
         finding_totals: Some(totals(plan)),
         next_transition: time(plan.wake_at),

@@ -12,6 +12,7 @@ mod findings;
 mod gateway;
 mod keys;
 mod order;
+mod pods;
 mod quiet;
 mod rotation;
 mod stage;

@@ -13,7 +13,7 @@ use crate::facts::{OutputFacts, OutputKind, Ownership, SecretFacts, Snapshot};
 use crate::material::KeyMaterial;
 use crate::plan::output::{Content, Output, Owner, Plan, Status};
 use crate::plan::plan;
-use crate::plan::world::{Affected, Change, SecretAccess, Unseen, World};
+use crate::plan::world::{Access, Affected, Change, Unseen, World};
 use crate::plan::write::Write;
 use crate::policy::catalogue::Catalogue;
 use crate::policy::decide::{Denial, Permit, Request, decide};
@@ -282,7 +282,7 @@ fn secret_of(output: OutputFacts) -> SecretFacts {
 }
 
 pub(super) fn denied(namespace: &str) -> Change {
-    Change::SecretAccess(namespace.into(), SecretAccess::Denied)
+    Change::SecretAccess(namespace.into(), Access::Denied)
 }
 
 // === objects ===

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::stage::{KEY_A, Stage, binding, key, object, secret, service, workspace};
-use crate::plan::world::{Affected, Change, SecretAccess, Unseen, World};
+use crate::plan::world::{Access, Affected, Change, Unseen, World};
 use crate::policy::catalogue::Catalogue;
 use crate::policy::name::NamespacedName;
 
@@ -74,14 +74,14 @@ fn a_workspace_waits_for_the_secrets_it_needs_and_nobody_else_waits() {
         stage.world.snapshot(&name, stage.now).is_some()
     };
     assert!(!knows(&stage, "claude/production") && knows(&stage, "claude/staging"));
-    for access in [SecretAccess::Denied, SecretAccess::Listed] {
+    for access in [Access::Denied, Access::Listed] {
         let affected = stage.remove(Change::SecretAccess("claude".into(), access));
         assert_eq!(names(&affected), ["claude/production"]);
         assert!(knows(&stage, "claude/production"));
     }
     assert!(
         stage
-            .remove(Change::SecretAccess("claude".into(), SecretAccess::Listed))
+            .remove(Change::SecretAccess("claude".into(), Access::Listed))
             .is_empty()
     );
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::attached::Attached;
-use super::change::{Change, SecretAccess};
+use super::change::{Access, Change};
 use super::claims::audiences;
 use super::{Affected, Owner, World, references, unit};
 use crate::api::metadata::{CLIENT_KEYS, ENVIRONMENT};
@@ -39,6 +39,15 @@ impl World {
             Change::Secret(name, facts) => self.set_secret(&name, Some(facts)),
             Change::SecretGone(name) => self.set_secret(&name, None),
             Change::SecretAccess(namespace, access) => self.set_access(&namespace, access),
+            Change::PodAccess(scope, access) => self.pods.set_access(&scope, access),
+            Change::Pod {
+                scope,
+                name,
+                version,
+                facts,
+            } => self.pods.set(&scope, &name, Some((version, facts))),
+            Change::PodGone(scope, name) => self.pods.set(&scope, &name, None),
+            Change::Hurried(hurried) => self.pods.hurried(&hurried),
             Change::SecretValues {
                 name,
                 resource_version,
@@ -58,6 +67,10 @@ impl World {
         let claims = facts.map(|facts| audiences(facts)).unwrap_or_default();
         let owner = (Kind::Workspace, name.clone());
         self.references.set(owner.clone(), name, named);
+        self.pods.set_workspace(name, facts.map(|facts| &**facts));
+        if facts.is_none() {
+            self.last_policies.remove(name);
+        }
         let mut affected = self.set_claims(&owner, claims);
         affected.extend(self.claim_all(name));
         affected.extend(self.rivals_for_client_keys(name));
@@ -215,13 +228,13 @@ impl World {
         affected
     }
 
-    fn set_access(&mut self, namespace: &Name, access: SecretAccess) -> Affected {
+    fn set_access(&mut self, namespace: &Name, access: Access) -> Affected {
         let scope = self.secrets.entry(namespace.clone()).or_default();
         if scope.access == Some(access) {
             return Affected::new();
         }
         scope.access = Some(access);
-        if access == SecretAccess::Denied {
+        if access == Access::Denied {
             scope.by_name.clear();
         }
         self.references.in_namespace(namespace)

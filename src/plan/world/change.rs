@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::facts::{BindingFacts, KeyRefFacts, OutputFacts, SecretFacts, WorkspaceFacts};
+use super::pods::Hurried;
+use crate::facts::{
+    BindingFacts, KeyRefFacts, OutputFacts, PodFacts, PodScope, SecretFacts, WorkspaceFacts,
+};
 use crate::policy::key::ValueFacts;
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::selector::Labels;
@@ -26,7 +29,19 @@ pub enum Change {
     SecretGone(NamespacedName),
     /// Whether a namespace's Secrets may be looked at, once that is known; `Listed` comes
     /// after all of them did.
-    SecretAccess(Name, SecretAccess),
+    SecretAccess(Name, Access),
+    /// Whether the pods of a scope may be looked at, as with Secrets.
+    PodAccess(PodScope, Access),
+    /// A pod of a scope at some version.
+    Pod {
+        scope: PodScope,
+        name: Name,
+        version: Option<u64>,
+        facts: PodFacts,
+    },
+    PodGone(PodScope, Name),
+    /// A pod was hurried.
+    Hurried(Hurried),
     /// The data keys of a Secret, read at this resourceVersion.
     SecretValues {
         name: NamespacedName,
@@ -35,10 +50,10 @@ pub enum Change {
     },
 }
 
-/// Whether a namespace's Secrets may be looked at.
+/// Whether a namespace's Secrets, or some of its pods, may be looked at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SecretAccess {
-    /// Every Secret in it is known.
+pub enum Access {
+    /// All of them are known.
     Listed,
     /// We may not look.
     Denied,

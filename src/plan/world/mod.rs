@@ -6,9 +6,11 @@ mod attached;
 mod change;
 mod claims;
 mod names;
+mod pods;
 mod references;
 
-pub use change::{Change, SecretAccess, Unseen};
+pub use change::{Access, Change, Unseen};
+pub use pods::Hurried;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -18,8 +20,8 @@ use jiff::Timestamp;
 use super::client_keys;
 use super::keys::data_key;
 use crate::facts::{
-    BindingFacts, KeyMemory, KeyRefFacts, OutputFacts, OutputId, OutputKind, Ownership, Rival,
-    SecretFacts, SecretLookup, Snapshot, WorkspaceFacts,
+    BindingFacts, KeyMemory, KeyRefFacts, LastPolicy, OutputFacts, OutputId, OutputKind, Ownership,
+    PodScope, Rival, SecretFacts, SecretLookup, Snapshot, WorkspaceFacts,
 };
 use crate::policy::catalogue::Catalogue;
 use crate::policy::digest::Digest;
@@ -30,6 +32,7 @@ use crate::policy::selector::Labels;
 use attached::Attached;
 use claims::{Claim, Claims};
 use names::Names;
+use pods::Pods;
 use references::References;
 
 /// Workspaces for which something that matters is different now.
@@ -53,11 +56,13 @@ pub struct World {
     references: References,
     claims: Claims,
     names: Names,
+    pods: Pods,
+    last_policies: HashMap<NamespacedName, Arc<LastPolicy>>,
 }
 
 #[derive(Debug, Default)]
 struct SecretScope {
-    access: Option<SecretAccess>,
+    access: Option<Access>,
     by_name: HashMap<Name, Arc<SecretFacts>>,
 }
 
@@ -80,6 +85,8 @@ impl World {
             references: References::default(),
             claims: Claims::default(),
             names: Names::default(),
+            pods: Pods::default(),
+            last_policies: HashMap::new(),
         }
     }
 
@@ -97,8 +104,21 @@ impl World {
         self.references.namespaces()
     }
 
-    /// What is known about one workspace; `None` while Secrets of a namespace it needs have
-    /// not been looked at.
+    /// Pods that must be looked at.
+    pub fn pod_scopes(&self) -> BTreeSet<PodScope> {
+        self.pods.scopes()
+    }
+
+    /// Remembers what was planned for a workspace with pods to hurry; nothing forgets it.
+    pub fn planned(&mut self, workspace: &NamespacedName, last: Option<Arc<LastPolicy>>) {
+        match last {
+            Some(last) => drop(self.last_policies.insert(workspace.clone(), last)),
+            None => drop(self.last_policies.remove(workspace)),
+        }
+    }
+
+    /// What is known about one workspace; `None` while Secrets of a namespace it needs, or pods
+    /// of its gateways, have not been looked at.
     pub fn snapshot(&self, workspace: &NamespacedName, now: Timestamp) -> Option<Snapshot> {
         let nothing = Attached::default();
         let attached = self.attached.get(workspace).unwrap_or(&nothing);
@@ -122,6 +142,9 @@ impl World {
             shared_audiences: self.shared_audiences(workspace),
             client_key_rivals: self.client_key_rivals(workspace, attached),
             failures: BTreeMap::new(),
+            pods: self.pods.of_workspace(workspace, self.unseen)?,
+            unhurried: BTreeMap::new(),
+            last_policy: self.last_policies.get(workspace).cloned(),
             catalogue: self.catalogue.clone(),
         })
     }
@@ -154,8 +177,8 @@ impl World {
             return Some(SecretLookup::Present(secret.clone()));
         }
         match (scope.and_then(|scope| scope.access), self.unseen) {
-            (Some(SecretAccess::Denied), _) => Some(SecretLookup::Denied),
-            (Some(SecretAccess::Listed), _) | (None, Unseen::Absent) => Some(SecretLookup::Absent),
+            (Some(Access::Denied), _) => Some(SecretLookup::Denied),
+            (Some(Access::Listed), _) | (None, Unseen::Absent) => Some(SecretLookup::Absent),
             (None, Unseen::Assumed) => Some(SecretLookup::Assumed),
             (None, Unseen::Waits) => None,
         }

@@ -1,0 +1,65 @@
+//! Facts about the pods of gateways: which objects they have mounted, and what they were
+//! hurried for. Must not hold anything of their containers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::OutputId;
+use crate::policy::digest::Digest;
+use crate::policy::name::Name;
+use crate::policy::table::Policy;
+
+/// Pods that are looked at: those of one namespace that one selector selects.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PodScope {
+    /// Where.
+    pub namespace: Name,
+    /// Which of them, as list requests take it.
+    pub selector: Name,
+}
+
+/// The pods of a scope.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PodLookup {
+    /// All of them, by name.
+    Known(BTreeMap<Name, Arc<PodFacts>>),
+    /// We may not look.
+    Denied,
+}
+
+/// One pod.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PodFacts {
+    /// Its uid.
+    pub uid: Name,
+    /// How far it is.
+    pub phase: PodPhase,
+    /// ConfigMaps and Secrets in its volumes, sorted. They cannot change.
+    pub mounts: Vec<OutputId>,
+    /// Digest of the content it was last hurried for, by `WORKSPACE.GATEWAY`.
+    pub hurried: BTreeMap<Name, Digest>,
+    /// When that was.
+    pub hurried_at: Option<Timestamp>,
+}
+
+/// How far a pod is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PodPhase {
+    /// No kubelet has taken it on: it will start with what there is then.
+    Waiting,
+    /// A kubelet has mounted files for it, or is about to, whether it is ready or not.
+    Mounted,
+    /// It is being deleted, or has finished.
+    Ending,
+}
+
+/// The policy that was last planned for a workspace with pods to hurry.
+#[derive(Clone, PartialEq, Debug)]
+pub struct LastPolicy {
+    /// It.
+    pub policy: Policy,
+    /// When a policy last took something away that the one before it gave.
+    pub narrowed_at: Timestamp,
+}

@@ -1,0 +1,203 @@
+//! Which pods are to be hurried: whose kubelets do not know yet that the files they have mounted
+//! are different now. A kubelet looks again at once when its pod changes, else about once a minute.
+//! Must not decide what is in the files.
+//!
+//! What identifies a pod as a gateway's: it is in the Workspace's namespace, the gateway's selector
+//! selects it, and it mounts at least one object written for the Workspace. A pod that only carries
+//! the labels, whoever made it, mounts none of them and is neither touched nor counted. One that
+//! mounts them has the files whoever made it, and is to lose what is taken away as fast as the rest.
+//!
+//! Readiness does not matter: a pod that is not ready has the files as well, and may become ready
+//! before its kubelet looks again. A pod without a kubelet starts with what there is then, and one
+//! that ends needs nothing any more. Each pod is marked once soon after its start, since nobody can
+//! tell from outside which files it started with.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::output::Plan;
+use super::outputs;
+use crate::api::metadata::CONTENT_SHA256;
+use crate::facts::{OutputId, PodFacts, PodLookup, PodPhase, Snapshot};
+use crate::policy::digest::Digest;
+use crate::policy::name::{Name, NamespacedName};
+
+/// Least time between two marks on one pod, for changes that take nothing away. Patches that
+/// follow each other faster reach the pod no faster: a kubelet takes up to 1.3 s for them.
+pub const PACE: SignedDuration = SignedDuration::from_secs(1);
+
+/// Pods of all gateways, and what is to be done about them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Pods {
+    /// By gateway: its pods, or `None` if they may not be looked at.
+    pub gateways: BTreeMap<Name, Option<Vec<GatewayPod>>>,
+    /// Pods to hurry now, by name.
+    pub hurries: Vec<Hurry>,
+    /// When more are to be hurried though nothing changes.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// A pod of a gateway.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GatewayPod {
+    /// Its name.
+    pub name: Name,
+    /// Whether it has been hurried for the present content, or is about to be.
+    pub present: bool,
+    /// Which content it was hurried for.
+    pub hurried_for: Option<Digest>,
+}
+
+/// One pod to hurry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Hurry {
+    /// The pod.
+    pub pod: NamespacedName,
+    /// Its uid: never a namesake.
+    pub uid: Name,
+    /// All it is hurried for from now on: digest of the content, by `WORKSPACE.GATEWAY`.
+    pub contents: BTreeMap<Name, Digest>,
+}
+
+/// The objects of a workspace in its own namespace, with the digest of what they hold.
+struct Objects<'a> {
+    workspace: &'a NamespacedName,
+    by_id: BTreeMap<&'a OutputId, Name>,
+}
+
+/// The pods of a workspace once all of the plan but `unwritten` is written.
+pub fn pods(snapshot: &Snapshot, plan: &Plan, unwritten: &BTreeSet<OutputId>) -> Pods {
+    let objects = Objects::of(snapshot, plan, unwritten);
+    let narrowed_at = plan.last_policy.as_ref().map(|last| last.narrowed_at);
+    let mut pods = Pods::default();
+    let mut hurries: BTreeMap<&Name, Hurry> = BTreeMap::new();
+    for (gateway, lookup) in &snapshot.pods {
+        let PodLookup::Known(known) = lookup else {
+            pods.gateways.insert(gateway.clone(), None);
+            continue;
+        };
+        let key = Name::from(format!("{}.{gateway}", snapshot.name.name));
+        let mut listed = Vec::new();
+        for (name, pod) in known {
+            if pod.phase != PodPhase::Mounted || !objects.mounted_by(pod, gateway) {
+                continue;
+            }
+            let content = objects.content_of(pod.mounts.iter());
+            let before = pod.hurried.get(&key).copied();
+            let mut present = before == Some(content);
+            if !present {
+                match not_before(pod, narrowed_at, snapshot.now) {
+                    Some(at) => pods.wake_at = pods.wake_at.into_iter().chain([at]).min(),
+                    None => {
+                        let hurry = hurries.entry(name).or_insert_with(|| Hurry {
+                            pod: NamespacedName::new(snapshot.name.namespace.clone(), name.clone()),
+                            uid: pod.uid.clone(),
+                            contents: pod.hurried.clone(),
+                        });
+                        hurry.contents.insert(key.clone(), content);
+                        present = !snapshot.unhurried.contains_key(name);
+                    }
+                }
+            }
+            listed.push(GatewayPod {
+                name: name.clone(),
+                present,
+                hurried_for: before,
+            });
+        }
+        pods.gateways.insert(gateway.clone(), Some(listed));
+    }
+    pods.hurries = hurries.into_values().collect();
+    pods
+}
+
+/// The ids of all objects that are a gateway's files, with their content as one digest.
+pub fn gateway_content(
+    snapshot: &Snapshot,
+    plan: &Plan,
+    gateway: &str,
+) -> (Digest, BTreeSet<OutputId>) {
+    let objects = Objects::of(snapshot, plan, &BTreeSet::new());
+    let ids = objects.by_id.keys().copied();
+    let ids: BTreeSet<OutputId> = ids
+        .filter(|id| is_file(&snapshot.name.name, gateway, id))
+        .cloned()
+        .collect();
+    (objects.content_of(ids.iter()), ids)
+}
+
+/// Until when a pod must wait; `None` when it need not.
+fn not_before(pod: &PodFacts, narrowed_at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    // A time in the future is somebody's invention.
+    let last = pod.hurried_at.filter(|last| *last <= now)?;
+    // Without a memory of what there was, anything may have been taken away.
+    if narrowed_at? > last {
+        return None;
+    }
+    let next = last.checked_add(PACE).ok()?;
+    (next > now).then_some(next)
+}
+
+/// Whether an object is one of a gateway's files by its name, whether it exists or not.
+fn is_file(workspace: &str, gateway: &str, id: &OutputId) -> bool {
+    let Some(rest) = id.name.name.strip_prefix(workspace) else {
+        return false;
+    };
+    let own = rest
+        .strip_prefix('.')
+        .and_then(|rest| rest.strip_prefix(gateway));
+    *id.name.name == *outputs::policy_name(workspace)
+        || rest.starts_with(".subjects-")
+        || own.is_some_and(|rest| rest.starts_with('.'))
+}
+
+impl<'a> Objects<'a> {
+    fn of(snapshot: &'a Snapshot, plan: &'a Plan, unwritten: &BTreeSet<OutputId>) -> Self {
+        let home = &snapshot.name.namespace;
+        let found = |id: &OutputId| {
+            let found = snapshot.outputs.get(id).filter(|found| found.is_ours())?;
+            Some(found.marks.get(CONTENT_SHA256).cloned().unwrap_or_default())
+        };
+        let mut by_id: BTreeMap<&OutputId, Name> = BTreeMap::new();
+        for id in snapshot.outputs.keys() {
+            if unwritten.contains(id) || !plan.stale.contains(id) {
+                by_id.extend(found(id).map(|content| (id, content)));
+            }
+        }
+        for output in &plan.outputs {
+            let id = &output.id;
+            let foreign = snapshot
+                .outputs
+                .get(id)
+                .is_some_and(|found| !found.is_ours());
+            if !foreign && !unwritten.contains(id) {
+                // What is kept has the digest it had.
+                let planned = output.annotations.get(CONTENT_SHA256).cloned();
+                by_id.extend(planned.or_else(|| found(id)).map(|content| (id, content)));
+            }
+        }
+        by_id.retain(|id, _| id.name.namespace == *home);
+        Self {
+            workspace: &snapshot.name,
+            by_id,
+        }
+    }
+
+    fn mounted_by(&self, pod: &PodFacts, gateway: &str) -> bool {
+        pod.mounts
+            .iter()
+            .any(|id| self.by_id.contains_key(id) || is_file(&self.workspace.name, gateway, id))
+    }
+
+    /// The content of some objects, of which those that do not exist count for nothing.
+    fn content_of<'i>(&self, ids: impl Iterator<Item = &'i OutputId>) -> Digest {
+        let mut lines: Vec<&str> = Vec::new();
+        for id in ids {
+            if let Some(content) = self.by_id.get(id) {
+                lines.extend([id.kind.name(), &id.name.name, content]);
+            }
+        }
+        Digest::of_lines(&lines)
+    }
+}
