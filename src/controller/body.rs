@@ -168,7 +168,12 @@ fn ownership<'a>(
         .collect();
     let mut owners = Vec::new();
     match &output.owner {
-        Owner::Controller { kind, name, uid } => {
+        Owner::Controller {
+            kind,
+            name,
+            uid,
+            heirs,
+        } => {
             owners.push(OwnerReference {
                 api_version: API_VERSION,
                 kind: kind.name(),
@@ -178,8 +183,16 @@ fn ownership<'a>(
                 // Nobody's deletion waits for ours.
                 block_owner_deletion: Some(false),
             });
+            owners.extend(heirs.iter().map(|heir| OwnerReference {
+                api_version: API_VERSION,
+                kind: kind.name(),
+                name: &heir.name,
+                uid: &heir.uid,
+                controller: None,
+                block_owner_deletion: Some(false),
+            }));
             if found.is_some_and(|found| found.marks.contains_key(RETAINED_BY)) {
-                annotations.insert(RETAINED_BY, None);
+                annotations.entry(RETAINED_BY).or_insert(None);
             }
         }
         Owner::Retained(name) => {

@@ -12,7 +12,7 @@ pub use memory::{KeyMemory, KeyVersion, in_use, whole_second};
 pub use object::{
     BindingFacts, Invalid, Is, KeyRefFacts, Observed, StatusMark, Transition, WorkspaceFacts,
 };
-pub use output::{OtherOwner, OutputFacts, OutputId, OutputKind, Ownership, WriteFailure};
+pub use output::{Heir, OtherOwner, OutputFacts, OutputId, OutputKind, Ownership, WriteFailure};
 pub use pod::{LastPolicy, PodFacts, PodLookup, PodPhase, PodScope};
 pub use secret::{SecretFacts, SecretLookup, SourceNotes, ValueLookup};
 

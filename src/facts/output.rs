@@ -56,11 +56,25 @@ pub enum Ownership {
         name: Name,
         /// Its uid.
         uid: Name,
+        /// Who takes it over, sorted.
+        heirs: Vec<Heir>,
     },
+    /// Ours, since who it belonged to is gone and these are to take it over; at least one, sorted.
+    Inherited(Vec<Heir>),
     /// Ours, left behind or meant to stay behind when this ApiKeyRef goes.
     Retained(Name),
     /// Somebody else's: never written, labelled or deleted.
     Foreign,
+}
+
+/// An ApiKeyRef that wants a target that another one has. It is among the owners, so that
+/// Kubernetes does not collect the target together with the other one.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Heir {
+    /// Its name.
+    pub name: Name,
+    /// Its uid.
+    pub uid: Name,
 }
 
 /// An owner reference of somebody else's, carried along unchanged.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::pods::Pods;
 use crate::api::{ApiKeyRefStatus, RoleBindingStatus, WorkspaceStatus};
-use crate::facts::{LastPolicy, OutputId, OutputKind};
+use crate::facts::{Heir, LastPolicy, OutputId, OutputKind};
 use crate::policy::digest::{Digest, Hex};
 use crate::policy::finding::{Finding, Kind, ObjectId};
 use crate::policy::key::SecretKey;
@@ -63,6 +63,8 @@ pub enum Owner {
         kind: Kind,
         name: Name,
         uid: Option<Name>,
+        /// Unless one of these wants it, too; sorted.
+        heirs: Vec<Heir>,
     },
     /// Stays when this ApiKeyRef goes.
     Retained(Name),

@@ -10,7 +10,8 @@ use crate::api::metadata::{
     CONTENT_SHA256, KEY_VERSIONS, MANAGED_BY, NAME, RETAINED_BY, WORKSPACE,
 };
 use crate::facts::{
-    KeyMemory, KeyRefFacts, OutputId, OutputKind, Ownership, SecretLookup, Snapshot, whole_second,
+    Heir, KeyMemory, KeyRefFacts, OutputId, OutputKind, Ownership, SecretLookup, Snapshot,
+    whole_second,
 };
 use crate::gateway::console;
 use crate::gateway::policy_json::{self, Rendered};
@@ -90,7 +91,7 @@ pub fn target(
     let memory = place.remember(snapshot, settled, Some(&content));
     let memory = memory.map(|memory| (place.data_key, memory));
     Some(finished(Output {
-        owner: owner(facts, key, target),
+        owner: owner(facts, key, target, &settled.heirs),
         labels: labels(&snapshot.name.name),
         annotations: remembered(memory.into_iter().collect()),
         data: BTreeMap::from([(target.key.clone(), content)]),
@@ -219,13 +220,14 @@ pub fn stale(snapshot: &Snapshot, outputs: &[Output]) -> Vec<OutputId> {
             }
             | Ownership::Retained(_)
             | Ownership::Foreign => false,
+            Ownership::Inherited(heirs) => !heirs.iter().any(|heir| is_target(id, &heir.name)),
         };
         left_over && !wanted.contains(id)
     });
     stale.map(|(id, _)| id.clone()).collect()
 }
 
-fn owner(facts: &KeyRefFacts, key: &ApiKey, target: &Target) -> Owner {
+fn owner(facts: &KeyRefFacts, key: &ApiKey, target: &Target, heirs: &[Heir]) -> Owner {
     let name = facts.object.name.name.clone();
     // What was lent from another namespace is never left behind.
     let next = key.next.as_ref().map(|next| &next.source);
@@ -240,6 +242,7 @@ fn owner(facts: &KeyRefFacts, key: &ApiKey, target: &Target) -> Owner {
             kind: Kind::ApiKeyRef,
             name,
             uid: facts.object.uid.clone(),
+            heirs: heirs.to_vec(),
         }
     }
 }
@@ -250,6 +253,7 @@ fn owner_of_workspace(snapshot: &Snapshot) -> Owner {
         kind: Kind::Workspace,
         name: snapshot.name.name.clone(),
         uid: workspace.and_then(|facts| facts.object.uid.clone()),
+        heirs: Vec::new(),
     }
 }
 
@@ -274,7 +278,12 @@ fn finished(mut output: Output) -> Output {
             .annotations
             .insert(CONTENT_SHA256.into(), digest.to_string().into());
     }
-    if let Owner::Retained(name) = &output.owner {
+    let left_to = match &output.owner {
+        Owner::Retained(name) => Some(name),
+        // Once the owner is gone, its reference is taken off: then this says that it is ours.
+        Owner::Controller { name, heirs, .. } => (!heirs.is_empty()).then_some(name),
+    };
+    if let Some(name) = left_to {
         output.annotations.insert(RETAINED_BY.into(), name.clone());
     }
     output

@@ -132,14 +132,29 @@ fn patch(output: &Output, found: &Arc<OutputFacts>) -> Option<Write> {
 fn owned_by(found: &OutputFacts, owner: &Owner) -> bool {
     match (&found.owner, owner) {
         (
-            Ownership::Controlled { kind, name, uid },
+            Ownership::Controlled {
+                kind,
+                name,
+                uid,
+                heirs,
+            },
             Owner::Controller {
                 kind: want_kind,
                 name: want_name,
                 uid: want_uid,
+                heirs: want_heirs,
             },
-        ) => kind == want_kind && name == want_name && Some(uid) == want_uid.as_ref(),
+        ) => {
+            let same = (kind, name, heirs) == (want_kind, want_name, want_heirs);
+            same && Some(uid) == want_uid.as_ref()
+        }
         (Ownership::Retained(name), Owner::Retained(want)) => name == want,
-        (Ownership::Controlled { .. } | Ownership::Retained(_) | Ownership::Foreign, _) => false,
+        (
+            Ownership::Controlled { .. }
+            | Ownership::Inherited(_)
+            | Ownership::Retained(_)
+            | Ownership::Foreign,
+            _,
+        ) => false,
     }
 }

@@ -18,7 +18,9 @@ mod broken;
 mod canary;
 mod cluster;
 mod command_line;
+mod contest;
 mod control_plane;
+mod ending;
 mod follow;
 mod install;
 mod keys;
@@ -57,6 +59,8 @@ fn main() -> ExitCode {
         follow::tests(),
         restore::tests(),
         keys::tests(),
+        contest::tests(),
+        ending::tests(),
         broken::tests(),
         canary::tests(),
         leader::tests(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::ObjectMeta;
 use kube::core::PartialObjectMeta;
 use serde_json::Value;
@@ -15,7 +16,9 @@ use crate::api::metadata::{
     ALLOW_NAMESPACES, ALLOW_WORKSPACES, CLIENT_KEY, EXPIRES_AT, GROUP, ISSUED_AT, KEY_ID,
     KEY_VERSIONS, MANAGED_BY, NAME, PART_OF, RETAINED_BY,
 };
-use crate::facts::{OtherOwner, OutputFacts, Ownership, SecretFacts, SourceNotes, whole_second};
+use crate::facts::{
+    Heir, OtherOwner, OutputFacts, Ownership, SecretFacts, SourceNotes, whole_second,
+};
 use crate::policy::finding::Kind;
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::selector::Labels;
@@ -150,18 +153,34 @@ fn ownership(meta: &ObjectMeta) -> Ownership {
                 kind,
                 name: Name::from(&*owner.name),
                 uid: Name::from(&*owner.uid),
+                heirs: heirs(meta),
             },
             None => Ownership::Foreign,
         };
     }
-    match meta
-        .annotations
-        .as_ref()
-        .and_then(|annotations| annotations.get(RETAINED_BY))
-    {
-        Some(name) => Ownership::Retained(Name::from(&**name)),
+    let annotations = meta.annotations.as_ref();
+    match annotations.and_then(|annotations| annotations.get(RETAINED_BY)) {
+        Some(name) => match heirs(meta) {
+            heirs if heirs.is_empty() => Ownership::Retained(Name::from(&**name)),
+            heirs => Ownership::Inherited(heirs),
+        },
         None => Ownership::Foreign,
     }
+}
+
+fn is_heir(owner: &OwnerReference) -> bool {
+    let ours = owner.api_version.split('/').next() == Some(GROUP);
+    ours && owner.kind == Kind::ApiKeyRef.name() && owner.controller != Some(true)
+}
+
+fn heirs(meta: &ObjectMeta) -> Vec<Heir> {
+    let heirs = meta.owner_references.iter().flatten();
+    let heirs = heirs.filter(|owner| is_heir(owner)).map(|owner| Heir {
+        name: Name::from(&*owner.name),
+        uid: Name::from(&*owner.uid),
+    });
+    let sorted: BTreeSet<Heir> = heirs.collect();
+    sorted.into_iter().collect()
 }
 
 fn our_kind(kind: &str) -> Option<Kind> {
@@ -175,7 +194,7 @@ fn other_owners(meta: &ObjectMeta) -> Vec<OtherOwner> {
         .owner_references
         .iter()
         .flatten()
-        .filter(|o| o.controller != Some(true));
+        .filter(|o| o.controller != Some(true) && !is_heir(o));
     others
         .map(|owner| OtherOwner {
             api_version: owner.api_version.clone(),
@@ -284,6 +303,39 @@ mod tests {
         );
         let retained = meta(json!({"annotations": {RETAINED_BY: "k"}}));
         assert_eq!(ownership(&retained), Ownership::Retained("k".into()));
+    }
+
+    #[test]
+    fn a_target_that_lost_its_owner_is_its_heirs() {
+        let heir = |name: &str| json!({"apiVersion": "anthropic-rbac.io/v1alpha1", "kind": "ApiKeyRef", "name": name, "uid": name});
+        let other = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "x"});
+        let mut owner = heir("first");
+        owner["controller"] = true.into();
+        let annotations = json!({RETAINED_BY: "first"});
+        let heirs: Vec<Heir> = ["a", "b"]
+            .map(|name| Heir {
+                name: name.into(),
+                uid: name.into(),
+            })
+            .into();
+        let orphan = meta(
+            json!({"annotations": annotations, "ownerReferences": [heir("b"), other, heir("a")]}),
+        );
+        assert_eq!(ownership(&orphan), Ownership::Inherited(heirs.clone()));
+        assert_eq!(other_owners(&orphan).len(), 1);
+        let owned = meta(
+            json!({"annotations": annotations, "ownerReferences": [heir("b"), owner, heir("a")]}),
+        );
+        let controlled = Ownership::Controlled {
+            kind: Kind::ApiKeyRef,
+            name: "first".into(),
+            uid: "first".into(),
+            heirs,
+        };
+        assert_eq!(ownership(&owned), controlled);
+        // Owners alone do not make it ours.
+        let foreign = meta(json!({"ownerReferences": [heir("a")]}));
+        assert_eq!(ownership(&foreign), Ownership::Foreign);
     }
 
     #[test]

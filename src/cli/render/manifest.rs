@@ -172,6 +172,7 @@ mod tests {
                 kind: Kind::Workspace,
                 name: "w".into(),
                 uid: None,
+                heirs: Vec::new(),
             },
             labels: [("app".into(), "yes".into())].into(),
             annotations: [

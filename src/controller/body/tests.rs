@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::facts::{OtherOwner, OutputId, Ownership};
+use crate::facts::{Heir, OtherOwner, OutputId, Ownership};
 use crate::material::KeyMaterial;
 use crate::policy::digest::Digest;
 use crate::policy::finding::Kind;
@@ -38,6 +38,7 @@ fn owner() -> Owner {
         kind: Kind::ApiKeyRef,
         name: "prod".into(),
         uid: Some("uid-1".into()),
+        heirs: Vec::new(),
     }
 }
 
@@ -186,6 +187,40 @@ fn owners_that_are_not_ours_survive() {
 }
 
 #[test]
+fn heirs_are_owners_and_none_of_them_the_controller() {
+    let heir = Heir {
+        name: "next".into(),
+        uid: "uid-9".into(),
+    };
+    let contested = Output {
+        owner: Owner::Controller {
+            kind: Kind::ApiKeyRef,
+            name: "prod".into(),
+            uid: Some("uid-1".into()),
+            heirs: vec![heir],
+        },
+        annotations: map([("anthropic-rbac.io/retained-by", "prod")]),
+        ..target([])
+    };
+    let found = OutputFacts {
+        marks: map([("anthropic-rbac.io/retained-by", "prod")]),
+        ..found()
+    };
+    let body =
+        parsed(&patch_body(&contested, &found, &[], false, &Vault::default()).expect("ready"));
+    let heir = json!({
+        "apiVersion": "anthropic-rbac.io/v1alpha1", "kind": "ApiKeyRef", "name": "next",
+        "uid": "uid-9", "blockOwnerDeletion": false,
+    });
+    assert_eq!(
+        body["metadata"]["ownerReferences"],
+        json!([our_reference(), heir])
+    );
+    let annotations = json!({"anthropic-rbac.io/retained-by": "prod"});
+    assert_eq!(body["metadata"]["annotations"], annotations);
+}
+
+#[test]
 fn what_is_left_behind_says_by_whom_and_what_is_taken_back_says_it_no_more() {
     let retained = Output {
         owner: Owner::Retained("prod".into()),
@@ -242,6 +277,7 @@ fn a_plan_from_files_is_not_written() {
         kind: Kind::ApiKeyRef,
         name: "prod".into(),
         uid: None,
+        heirs: Vec::new(),
     };
     let output = Output { owner, ..policy() };
     assert_eq!(

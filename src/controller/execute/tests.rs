@@ -23,6 +23,7 @@ fn output(id: OutputId, content: Content) -> Output {
             kind: Kind::Workspace,
             name: "production".into(),
             uid: Some("uid-1".into()),
+            heirs: Vec::new(),
         },
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),

@@ -2,18 +2,18 @@
 //! however many there are, settling them stays linear.
 //! Must not decide what the loser gets.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::Settling;
-use crate::facts::{KeyRefFacts, OutputId, Ownership, Rival, Snapshot, ValueLookup};
+use crate::facts::{Heir, KeyRefFacts, OutputId, Ownership, Rival, Snapshot, ValueLookup};
 use crate::policy::digest::Digest;
 use crate::policy::key::ApiKey;
 use crate::policy::name::Name;
 
 /// Claims of a workspace's keys and their rivals.
 pub(super) struct Contenders<'a> {
-    /// Who has the best right to each target.
-    targets: HashMap<OutputId, &'a KeyRefFacts>,
+    /// Who wants each target, and the best right to it.
+    targets: HashMap<OutputId, (Vec<&'a KeyRefFacts>, &'a KeyRefFacts)>,
     /// For each key of this workspace: who has it first, and first for another service.
     services: HashMap<Digest, (Service<'a>, Option<Service<'a>>)>,
     /// ApiKeyRefs of other workspaces by key.
@@ -59,7 +59,26 @@ impl<'a> Contenders<'a> {
 
     /// Who has the best right to a target: who writes it; else the oldest; else the first by name.
     pub(super) fn target(&self, id: &OutputId) -> Option<&'a KeyRefFacts> {
-        self.targets.get(id).copied()
+        self.targets.get(id).map(|(_, best)| *best)
+    }
+
+    /// Who wants a target besides whoever has it, sorted. From files nobody can inherit.
+    pub(super) fn heirs(&self, facts: &KeyRefFacts, key: &ApiKey) -> Vec<Heir> {
+        let id = target_of(facts, key);
+        let Some((all, best)) = id.and_then(|id| self.targets.get(&id)) else {
+            return Vec::new();
+        };
+        let others = all
+            .iter()
+            .filter(|facts| facts.object.name != best.object.name);
+        let heirs = others.filter_map(|facts| {
+            Some(Heir {
+                name: facts.object.name.name.clone(),
+                uid: facts.object.uid.clone()?,
+            })
+        });
+        let sorted: BTreeSet<Heir> = heirs.collect();
+        sorted.into_iter().collect()
     }
 
     /// Another ApiKeyRef of this workspace that has this key for another service.
@@ -82,10 +101,9 @@ impl<'a> Contenders<'a> {
     }
 
     fn claim_target(&mut self, snapshot: &Snapshot, facts: &'a KeyRefFacts, key: &ApiKey) {
-        let Some(target) = &key.target else {
+        let Some(id) = target_of(facts, key) else {
             return;
         };
-        let id = OutputId::secret(facts.object.name.namespace.clone(), target.secret.clone());
         let owner = snapshot
             .outputs
             .get(&id)
@@ -93,6 +111,7 @@ impl<'a> Contenders<'a> {
                 Ownership::Controlled { name, .. } | Ownership::Retained(name) => {
                     Some(name.clone())
                 }
+                Ownership::Inherited(heirs) => heirs.first().map(|heir| heir.name.clone()),
                 Ownership::Foreign => None,
             });
         let rank = |facts: &KeyRefFacts| {
@@ -103,7 +122,11 @@ impl<'a> Contenders<'a> {
                 name.clone(),
             )
         };
-        let best = self.targets.entry(id).or_insert(facts);
+        let (all, best) = self
+            .targets
+            .entry(id)
+            .or_insert_with(|| (Vec::new(), facts));
+        all.push(facts);
         if rank(facts) < rank(best) {
             *best = facts;
         }
@@ -115,4 +138,10 @@ impl<'a> Contenders<'a> {
             *second = Some(service);
         }
     }
+}
+
+fn target_of(facts: &KeyRefFacts, key: &ApiKey) -> Option<OutputId> {
+    let target = key.target.as_ref()?;
+    let namespace = facts.object.name.namespace.clone();
+    Some(OutputId::secret(namespace, target.secret.clone()))
 }

@@ -18,7 +18,8 @@ use jiff::Timestamp;
 use super::output::KeyHandle;
 use crate::api::conditions::reason;
 use crate::facts::{
-    KeyMemory, KeyRefFacts, KeyVersion, SecretFacts, SecretLookup, Snapshot, ValueLookup, in_use,
+    Heir, KeyMemory, KeyRefFacts, KeyVersion, SecretFacts, SecretLookup, Snapshot, ValueLookup,
+    in_use,
 };
 use crate::policy::digest::{Digest, Fingerprint};
 use crate::policy::key::{ApiKey, SecretKey};
@@ -37,6 +38,8 @@ pub struct Settled {
     pub unprogrammed: Option<Trouble>,
     /// Whether that is the target's trouble, which is then left alone.
     pub untargeted: bool,
+    /// Who else wants its target, which it has.
+    pub heirs: Vec<Heir>,
     /// Who else has the same key, if that matters.
     pub shared: Option<Trouble>,
     /// Whether another Workspace's ApiKeyRef gives another key the same id.
@@ -271,6 +274,7 @@ impl<'a> Settling<'a> {
         Settled {
             usable: held,
             untargeted: target.is_some(),
+            heirs: contenders.heirs(self.facts, self.key),
             unprogrammed: target.or_else(|| self.gateways_trouble()),
             value,
             unresolved,

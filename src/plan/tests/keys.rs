@@ -5,9 +5,11 @@ use serde_json::{Value, json};
 use super::stage::{
     KEY_A, KEY_B, Stage, condition, content_of, denied, key, namespace, secret, workspace,
 };
+use crate::facts::{Heir, OutputId, Ownership};
 use crate::plan::output::{Content, Owner, Plan, Status};
 use crate::plan::world::Change;
 use crate::policy::digest::Digest;
+use crate::policy::finding::Kind;
 use crate::policy::name::NamespacedName;
 
 pub(super) fn mapped() -> Stage {
@@ -254,6 +256,44 @@ fn of_two_that_want_one_target_the_first_keeps_it_until_it_goes() {
     );
     stage.remove(Change::KeyRefGone(NamespacedName::new("claude", "search")));
     assert!(is_key(&stage.plan(), KEY_B));
+}
+
+#[test]
+fn who_waits_for_a_target_is_among_its_owners_and_takes_it_over_when_its_owner_is_gone() {
+    let mut stage = mapped();
+    let heir = json!({"source": {"secretKeyRef": {"name": "b", "key": "api-key"}}});
+    stage.apply(&secret("claude/b", KEY_B));
+    stage.apply(&key("claude/heir", heir));
+    let target = |stage: &Stage| {
+        let outputs = stage.plan().outputs.into_iter();
+        let mut targets = outputs.filter(|output| &*output.id.name.name == "target");
+        targets.next().expect("a target")
+    };
+    let heirs = vec![Heir {
+        name: "heir".into(),
+        uid: "uid-heir".into(),
+    }];
+    let owner = |name: &str, heirs: &[Heir]| Owner::Controller {
+        kind: Kind::ApiKeyRef,
+        name: name.into(),
+        uid: Some(format!("uid-{name}").into()),
+        heirs: heirs.to_vec(),
+    };
+    assert_eq!(target(&stage).owner, owner("search", &heirs));
+    stage.carry_out();
+    assert!(stage.writes().is_empty(), "they are there now");
+
+    // Kubernetes takes the reference to the deleted one off.
+    stage.disown("target", Ownership::Inherited(heirs));
+    stage.remove(Change::KeyRefGone(NamespacedName::new("claude", "search")));
+    assert_eq!(target(&stage).owner, owner("heir", &[]));
+    assert!(is_key(&stage.plan(), KEY_B));
+    assert!(stage.plan().stale.is_empty());
+    // Who wants another one by now leaves it to nobody.
+    let elsewhere = json!({"source": {"secretKeyRef": {"name": "b", "key": "api-key"}}, "target": {"secretName": "other"}});
+    stage.apply(&key("claude/heir", elsewhere));
+    let left = OutputId::secret("claude", "target");
+    assert_eq!(stage.plan().stale, [left]);
 }
 
 #[test]

@@ -129,6 +129,17 @@ impl Stage {
         plan
     }
 
+    /// Changes whose a Secret of ours is.
+    pub(super) fn disown(&mut self, secret: &str, owner: Ownership) {
+        let name = NamespacedName::new("claude", secret);
+        let id = crate::facts::OutputId::secret("claude", secret);
+        let workspace = NamespacedName::parse("claude/production").unwrap();
+        let snapshot = self.world.snapshot(&workspace, self.now).unwrap();
+        let found = (*snapshot.outputs[&id]).clone();
+        let facts = secret_of(OutputFacts { owner, ..found });
+        self.world.apply(Change::Secret(name, facts));
+    }
+
     pub(super) fn policy_text(&self) -> String {
         text_of(&self.plan(), "production.policy")
     }
@@ -252,10 +263,16 @@ fn written(output: &Output, version: &str) -> OutputFacts {
         uid: Name::from(format!("uid-{}", output.id.name.name)),
         resource_version: version.into(),
         owner: match &output.owner {
-            Owner::Controller { kind, name, uid } => Ownership::Controlled {
+            Owner::Controller {
+                kind,
+                name,
+                uid,
+                heirs,
+            } => Ownership::Controlled {
                 kind: *kind,
                 name: name.clone(),
                 uid: uid.clone().unwrap(),
+                heirs: heirs.clone(),
             },
             Owner::Retained(name) => Ownership::Retained(name.clone()),
         },

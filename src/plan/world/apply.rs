@@ -300,7 +300,11 @@ impl World {
 fn owner_of(object: &NamespacedName, owner: &Ownership) -> Option<Owner> {
     let named = |name: &Name| NamespacedName::new(object.namespace.clone(), name.clone());
     match owner {
-        Ownership::Controlled { kind, name, uid: _ } => Some((*kind, named(name))),
+        Ownership::Controlled { kind, name, .. } => Some((*kind, named(name))),
+        Ownership::Inherited(heirs) => {
+            let first = heirs.first()?;
+            Some((Kind::ApiKeyRef, named(&first.name)))
+        }
         Ownership::Retained(name) => Some((Kind::ApiKeyRef, named(name))),
         Ownership::Foreign => None,
     }
