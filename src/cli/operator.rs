@@ -26,6 +26,10 @@ pub struct Args {
     /// Where /metrics, /healthz and /readyz are served; 0 for nowhere
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     metrics_bind_address: Address,
+    /// Serve the days keys are due there, too, as /calendar.ics: with names of keys and services,
+    /// key ids and fingerprints, to whoever reaches that address
+    #[arg(long)]
+    calendar: bool,
     /// Whether to wait for the Lease before writing anything, so that only one replica writes
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set,
         num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -77,6 +81,7 @@ const NAMESPACE: &str = "anthropic-rbac-system";
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let Args {
         metrics_bind_address,
+        calendar,
         leader_elect,
         namespaces,
         secrets,
@@ -95,6 +100,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     telemetry::init_logging(log_format).map_err(Failure::BadInput)?;
     let options = Options {
         metrics_bind_address: metrics_bind_address.0,
+        calendar,
         leader_elect,
         namespaces: namespaces.into_iter().collect(),
         secrets: match secrets {

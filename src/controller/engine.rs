@@ -17,7 +17,7 @@ use super::echo::{Echoes, Verdict};
 use super::metrics::{Metrics, PlanOutcome};
 use super::news::{News, Teller};
 use super::object::{ObjectKey, ObjectKind};
-use super::observe::{Observation, Observer, Scope, base};
+use super::observe::{Observation, Observer, Onlookers, Scope, base};
 use super::queue::{Ended, Lane, Queue};
 use super::read::Reader;
 use super::request::{Requester, backlog_share};
@@ -105,8 +105,9 @@ impl Engine {
         clock: ServerClock,
         options: &Options,
         health: Health,
-        metrics: Arc<Metrics>,
+        onlookers: Onlookers,
     ) -> Self {
+        let metrics = onlookers.metrics.clone();
         let (out, observations) = mpsc::channel(AHEAD);
         let (teller, news) = mpsc::unbounded_channel();
         let max = options.max_in_flight.max(1);
@@ -114,7 +115,7 @@ impl Engine {
             world: World::new(Arc::new(Catalogue::built_in()), Unseen::Waits),
             queue: Queue::default(),
             echoes: Echoes::default(),
-            observer: Observer::new(client.clone(), out, metrics.clone()),
+            observer: Observer::new(client.clone(), out, onlookers),
             observations,
             teller,
             news,

@@ -3,6 +3,7 @@
 //! Must not decide who may do what.
 
 mod body;
+mod calendar;
 mod cycle;
 mod echo;
 mod engine;
@@ -34,10 +35,12 @@ use kube::{Client, Config};
 use tokio::sync::watch;
 use tower::util::MapResponseLayer;
 
+use calendar::Calendar;
 use engine::Engine;
 use leader::{Candidate, Lost};
 use metrics::Metrics;
-use serve::Health;
+use observe::Onlookers;
+use serve::{Health, Served};
 use skew::ServerClock;
 
 use crate::policy::name::Name;
@@ -53,6 +56,8 @@ const RELEASE_TIME: Duration = Duration::from_secs(3);
 pub struct Options {
     /// Where metrics and probes are served; `None` serves none.
     pub metrics_bind_address: Option<SocketAddr>,
+    /// Whether the days keys are due are served there, too.
+    pub calendar: bool,
     /// Whether this process waits for a Lease before it writes. Only for a single process
     /// that nobody else runs beside may it be false.
     pub leader_elect: bool,
@@ -129,12 +134,20 @@ pub async fn run(
 ) -> Result<(), Error> {
     let Connection { client, clock } = connection;
     let metrics = Arc::new(Metrics::new());
+    let calendar = options.calendar.then(|| Arc::new(Calendar::default()));
     let health = Health::new();
     let _server = match options.metrics_bind_address {
         Some(address) => {
             let listener = serve::bind(address).await;
             let listener = listener.map_err(|source| Error::Bind { address, source })?;
-            let server = serve::serve(listener, health.clone(), metrics.clone());
+            let server = serve::serve(
+                listener,
+                Served {
+                    health: health.clone(),
+                    metrics: metrics.clone(),
+                    calendar: calendar.clone(),
+                },
+            );
             Some(Task(tokio::spawn(server)))
         }
         None => None,
@@ -162,7 +175,8 @@ pub async fn run(
             }
         }
     }));
-    let engine = Engine::new(client, clock, &options, health, metrics);
+    let onlookers = Onlookers { metrics, calendar };
+    let engine = Engine::new(client, clock, &options, health, onlookers);
     tokio::select! {
         () = engine.run(leading, shutdown) => {}
         lost = &mut election.0 => {

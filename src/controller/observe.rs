@@ -20,6 +20,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use known::{Known, is_denied};
 
+use super::calendar::Calendar;
 use super::metrics::Metrics;
 use super::object::{ObjectKey, ObjectKind, Version, version};
 use crate::api::metadata::{MANAGED_BY, NAME};
@@ -92,11 +93,19 @@ pub struct Observer {
     watches: JoinSet<()>,
 }
 
+/// Who is told of every object on the way, before anything is planned from it.
+#[derive(Clone, Debug, Default)]
+pub struct Onlookers {
+    pub metrics: Arc<Metrics>,
+    /// The calendar, if it is served.
+    pub calendar: Option<Arc<Calendar>>,
+}
+
 /// Where watches put what they bring.
 #[derive(Clone, Debug)]
 struct Outlet {
     out: mpsc::Sender<Observation>,
-    metrics: Arc<Metrics>,
+    onlookers: Onlookers,
     /// Held while the Secrets or pods of a namespace are being listed.
     lists: Arc<Semaphore>,
 }
@@ -115,8 +124,8 @@ struct Source<K> {
 }
 
 /// What an object means; of one that is gone only the name is known.
-type Means<K> = Box<dyn Fn(&K, &Metrics) -> Option<Read> + Send + Sync>;
-type MeansGone = Box<dyn Fn(NamespacedName, &Metrics) -> Change + Send + Sync>;
+type Means<K> = Box<dyn Fn(&K, &Onlookers) -> Option<Read> + Send + Sync>;
+type MeansGone = Box<dyn Fn(NamespacedName, &Onlookers) -> Change + Send + Sync>;
 
 /// Name and facts of an object, and how ready it is if it can be; `None` for one without a
 /// name, which no API server stores.
@@ -126,13 +135,13 @@ type Read = (NamespacedName, Change, Option<Is>);
 
 impl Observer {
     /// Observations go to `out`.
-    pub fn new(client: Client, out: mpsc::Sender<Observation>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(client: Client, out: mpsc::Sender<Observation>, onlookers: Onlookers) -> Self {
         let lists = Arc::new(Semaphore::new(LISTS_AT_A_TIME));
         Self {
             client,
             outlet: Outlet {
                 out,
-                metrics,
+                onlookers,
                 lists,
             },
             watches: JoinSet::new(),
@@ -175,8 +184,11 @@ impl Observer {
                 api: self.api::<DeserializeGuard<ApiKeyRef>>(namespace.as_ref()),
                 config: watcher::Config::default(),
                 read: Box::new(read_key),
-                gone: Box::new(|name, metrics| {
-                    metrics.rotation(&name, None, None);
+                gone: Box::new(|name, onlookers| {
+                    onlookers.metrics.rotation(&name, None, None);
+                    if let Some(calendar) = &onlookers.calendar {
+                        calendar.saw(&name, None);
+                    }
                     Change::KeyRefGone(name)
                 }),
                 namespace,
@@ -287,7 +299,7 @@ where
             if matches!(event, Ok(Event::InitDone) | Err(_)) {
                 permit = None;
             }
-            for observation in known.take(event, &source, &outlet.metrics) {
+            for observation in known.take(event, &source, &outlet.onlookers) {
                 if outlet.out.send(observation).await.is_err() {
                     return;
                 }
@@ -301,14 +313,18 @@ where
     }
 }
 
-fn read_key(object: &DeserializeGuard<ApiKeyRef>, metrics: &Metrics) -> Option<Read> {
+fn read_key(object: &DeserializeGuard<ApiKeyRef>, onlookers: &Onlookers) -> Option<Read> {
     let facts = convert::api_key_ref(object)?;
     let stored = object.0.as_ref().ok();
     let status = stored.and_then(|object| object.status.as_ref());
     let due = status
         .and_then(|status| status.due_at.as_ref())
         .map(|time| time.0);
-    metrics.rotation(&facts.object.name, due, facts.rotation);
+    let name = &facts.object.name;
+    onlookers.metrics.rotation(name, due, facts.rotation);
+    if let Some(calendar) = &onlookers.calendar {
+        calendar.saw(name, stored);
+    }
     let ready = ready(&facts.object.status);
     Some((facts.object.name.clone(), Change::KeyRef(facts), ready))
 }

@@ -6,8 +6,7 @@ use std::collections::HashMap;
 use kube::Resource;
 use kube::runtime::watcher::{self, Event};
 
-use super::{Observation, Seen, Source};
-use crate::controller::metrics::Metrics;
+use super::{Observation, Onlookers, Seen, Source};
 use crate::controller::object::{ObjectKey, ObjectKind, version};
 use crate::facts::Is;
 use crate::plan::world::Access;
@@ -26,32 +25,32 @@ impl Known {
         &mut self,
         event: Result<Event<K>, watcher::Error>,
         source: &Source<K>,
-        metrics: &Metrics,
+        onlookers: &Onlookers,
     ) -> Vec<Observation> {
         match event {
             Ok(Event::Init) => {
                 self.list += 1;
                 Vec::new()
             }
-            Ok(Event::InitApply(object)) => self.apply(&object, source, metrics, self.list == 1),
-            Ok(Event::Apply(object)) => self.apply(&object, source, metrics, false),
+            Ok(Event::InitApply(object)) => self.apply(&object, source, onlookers, self.list == 1),
+            Ok(Event::Apply(object)) => self.apply(&object, source, onlookers, false),
             Ok(Event::Delete(object)) => {
-                let Some((name, ..)) = (source.read)(&object, metrics) else {
+                let Some((name, ..)) = (source.read)(&object, onlookers) else {
                     return Vec::new();
                 };
                 if let Some((_, ready)) = self.by_name.remove(&name) {
-                    metrics.object(source.kind, ready, None);
+                    onlookers.metrics.object(source.kind, ready, None);
                 }
                 vec![Observation::Seen(Box::new(Seen {
                     key: ObjectKey::new(source.kind, &name),
                     version: version(object.meta()),
                     missing: false,
                     first: false,
-                    change: (source.gone)(name, metrics),
+                    change: (source.gone)(name, onlookers),
                 }))]
             }
             Ok(Event::InitDone) => {
-                let mut observations = self.missing(source, metrics);
+                let mut observations = self.missing(source, onlookers);
                 let namespace = source.namespace.clone();
                 observations.push(match (source.kind, &source.pods) {
                     (_, Some(scope)) => Observation::PodAccess(scope.clone(), Access::Listed),
@@ -103,14 +102,16 @@ impl Known {
         &mut self,
         object: &K,
         source: &Source<K>,
-        metrics: &Metrics,
+        onlookers: &Onlookers,
         first: bool,
     ) -> Vec<Observation> {
-        let Some((name, change, ready)) = (source.read)(object, metrics) else {
+        let Some((name, change, ready)) = (source.read)(object, onlookers) else {
             return Vec::new();
         };
         let before = self.by_name.insert(name.clone(), (self.list, ready));
-        metrics.object(source.kind, before.and_then(|(_, ready)| ready), ready);
+        onlookers
+            .metrics
+            .object(source.kind, before.and_then(|(_, ready)| ready), ready);
         vec![Observation::Seen(Box::new(Seen {
             key: ObjectKey {
                 kind: source.kind,
@@ -124,17 +125,17 @@ impl Known {
     }
 
     /// What the list that has just ended did not have any more.
-    fn missing<K>(&mut self, source: &Source<K>, metrics: &Metrics) -> Vec<Observation> {
+    fn missing<K>(&mut self, source: &Source<K>, onlookers: &Onlookers) -> Vec<Observation> {
         let list = self.list;
         let gone = self.by_name.extract_if(|_, (seen_in, _)| *seen_in != list);
         gone.map(|(name, (_, ready))| {
-            metrics.object(source.kind, ready, None);
+            onlookers.metrics.object(source.kind, ready, None);
             Observation::Seen(Box::new(Seen {
                 key: ObjectKey::new(source.kind, &name),
                 version: None,
                 missing: true,
                 first: false,
-                change: (source.gone)(name, metrics),
+                change: (source.gone)(name, onlookers),
             }))
         })
         .collect()
@@ -211,7 +212,9 @@ mod tests {
 
     /// What was observed, in short.
     fn told(known: &mut Known, event: Result<Event<Meta>, watcher::Error>) -> Vec<String> {
-        let observations = known.take(event, &source(), &Metrics::new()).into_iter();
+        let observations = known
+            .take(event, &source(), &Onlookers::default())
+            .into_iter();
         let mut told: Vec<String> = observations
             .map(|observation| match observation {
                 Observation::Seen(seen) => {
