@@ -34,6 +34,14 @@ impl Failure {
         Self::Failed(format!("cannot {doing} {}: {error}", path.display()))
     }
 
+    /// Why, in a sentence of something else.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::BadInput(message) | Self::Failed(message) => message.clone(),
+            Self::Problems(problems) => format!("{} errors in manifests", problems.len()),
+        }
+    }
+
     /// What a script sees.
     pub fn exit_code(&self) -> ExitCode {
         match self {

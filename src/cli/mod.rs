@@ -17,6 +17,7 @@ mod manifests;
 mod notice;
 mod operator;
 mod render;
+mod revoke;
 mod schema;
 mod screen;
 mod source;
@@ -67,6 +68,7 @@ enum Command {
     Keys(keys::Args),
     Calendar(calendar::Args),
     Lint(lint::Args),
+    Revoke(revoke::Args),
     Init(init::Args),
     Crds(crds::Args),
     Schema(schema::Args),
@@ -85,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Keys(args) => keys::run(&args),
         Command::Calendar(args) => calendar::run(&args),
         Command::Lint(args) => lint::run(&args),
+        Command::Revoke(args) => revoke::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Crds(args) => crds::run(&args),
         Command::Schema(args) => schema::run(&args),

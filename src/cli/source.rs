@@ -114,6 +114,17 @@ impl ClusterArgs {
 // === impl SourceArgs ===
 
 impl SourceArgs {
+    /// These files, or that cluster if there are none.
+    pub fn of(files: Vec<PathBuf>, namespace: Option<String>, cluster: ClusterArgs) -> Self {
+        Self {
+            files,
+            namespace,
+            all_namespaces: false,
+            strict: false,
+            cluster,
+        }
+    }
+
     /// Whether manifests are read.
     pub fn is_files(&self) -> bool {
         !self.files.is_empty()

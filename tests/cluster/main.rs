@@ -15,6 +15,7 @@
 
 mod audit;
 mod broken;
+mod calendar;
 mod canary;
 mod cluster;
 mod command_line;
@@ -32,6 +33,7 @@ mod operator;
 mod quiet;
 mod resource;
 mod restore;
+mod revoke;
 mod rights;
 mod schema;
 mod seed;
@@ -62,7 +64,9 @@ fn main() -> ExitCode {
         contest::tests(),
         ending::tests(),
         broken::tests(),
+        calendar::tests(),
         canary::tests(),
+        revoke::tests(),
         leader::tests(),
         rights::tests(),
         namespaced::tests(),

@@ -33,7 +33,7 @@ const PAGE: u32 = 500;
 /// Reads the cluster. A decision needs facts of all namespaces, so all are read whatever `only`
 /// says about the Workspaces that are meant.
 pub async fn read(args: &ClusterArgs, only: Option<Name>) -> Result<Source, Failure> {
-    let client = client(args).await?;
+    let client = args.client().await?;
     let mut world = World::new(Arc::new(Catalogue::built_in()), Unseen::Waits);
     let workspaces = ours::<Workspace>(&client).await?;
     let bindings = ours::<RoleBinding>(&client).await?;
@@ -147,18 +147,33 @@ fn current<'a, K: Resource>(
     })
 }
 
-/// A client that gives up soon: somebody is waiting.
-pub(super) async fn client(args: &ClusterArgs) -> Result<Client, Failure> {
-    let none = |error: String| {
-        Failure::BadInput(format!(
-            "no cluster to read: {error}; name manifests with -f, or a cluster with --kubeconfig and --context"
-        ))
-    };
-    let mut config = args.config().await.map_err(none)?;
-    config.default_retry = false;
-    config.connect_timeout = Some(Duration::from_secs(10));
-    config.read_timeout = Some(Duration::from_secs(60));
-    Client::try_from(config).map_err(|error| none(error.to_string()))
+// === impl ClusterArgs ===
+
+impl ClusterArgs {
+    /// Reads all of it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn read(&self) -> Result<Source, Failure> {
+        read(self, None).await
+    }
+
+    /// A client that gives up soon: somebody is waiting.
+    ///
+    /// # Errors
+    /// When there is no cluster, or what says how to reach it is wrong.
+    pub async fn client(&self) -> Result<Client, Failure> {
+        let none = |error: String| {
+            Failure::BadInput(format!(
+                "no cluster to read: {error}; name manifests with -f, or a cluster with --kubeconfig and --context"
+            ))
+        };
+        let mut config = self.config().await.map_err(none)?;
+        config.default_retry = false;
+        config.connect_timeout = Some(Duration::from_secs(10));
+        config.read_timeout = Some(Duration::from_secs(60));
+        Client::try_from(config).map_err(|error| none(error.to_string()))
+    }
 }
 
 async fn ours<K>(client: &Client) -> Result<Vec<DeserializeGuard<K>>, Failure>

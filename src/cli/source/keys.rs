@@ -43,7 +43,7 @@ impl SourceArgs {
     }
 
     async fn stored(&self) -> Result<Vec<Key>, Failure> {
-        let client = cluster::client(&self.cluster).await?;
+        let client = self.cluster.client().await?;
         let api = match &self.namespace {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::all(client),
