@@ -11,9 +11,10 @@ use super::screen::{BAD, Format, GOOD, say, styled, table};
 use super::source::{Source, SourceArgs};
 use crate::facts::{SecretLookup, Snapshot};
 use crate::gateway::policy_json;
-use crate::policy::decide::{Denial, MAX_GROUPS, Permit, Request, decide};
+use crate::policy::caller::{self, MAX_GROUPS};
+use crate::policy::decide::{Denial, Permit, Request, decide};
 use crate::policy::digest::Digest;
-use crate::policy::name::{Name, NamespacedName, check_name};
+use crate::policy::name::{NamespacedName, check_name};
 use crate::policy::subject::{Subject, SubjectId, SubjectRef};
 use crate::policy::table::Policy;
 
@@ -154,14 +155,7 @@ fn groups(subject: &SubjectRef, names: &[String]) -> Result<Vec<SubjectId>, Fail
             sorted.len()
         ));
     }
-    let id = |name: &str| {
-        Subject::Group {
-            issuer: issuer.clone(),
-            name: Name::from(name),
-        }
-        .id()
-    };
-    Ok(sorted.into_iter().take(MAX_GROUPS).map(id).collect())
+    Ok(caller::groups(issuer, sorted))
 }
 
 /// What the subject is looked up by.

@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 
+use super::body::{self, Endpoint};
 use super::grant::Phase;
 use super::key::Scope;
 use super::limits::{MaxTokens, RequestsPerMinute};
@@ -16,12 +17,27 @@ use super::table::{AccessRow, GrantRow, KeyRow, Policy, RoleRow, SubjectRow, Wor
 pub struct Request<'a> {
     /// The caller.
     pub subject: SubjectId,
-    /// Groups of the caller, as its issuer vouches: at most [`MAX_GROUPS`].
+    /// Groups of the caller, as its issuer vouches: at most [`super::caller::MAX_GROUPS`].
     pub groups: &'a [SubjectId],
     /// The model it names.
     pub model: &'a str,
     /// The `max_tokens` it names, if any.
     pub max_tokens: Option<u64>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A request as it comes in, once the caller is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Posted<'a> {
+    /// The caller.
+    pub subject: SubjectId,
+    /// Groups of the caller, as its issuer vouches: at most [`super::caller::MAX_GROUPS`].
+    pub groups: &'a [SubjectId],
+    /// What it is for.
+    pub endpoint: Endpoint,
+    /// Its body.
+    pub body: &'a [u8],
     /// When.
     pub at: Timestamp,
 }
@@ -56,64 +72,142 @@ pub enum Denial {
     NoKey,
     #[error("max_tokens must be a positive integer")]
     InvalidMaxTokens,
+    #[error("Request body must be a JSON object")]
+    InvalidBody,
+    #[error("model must be a string of 1 to 256 bytes without control characters")]
+    InvalidModel,
+    #[error("Request field is repeated: {0}")]
+    RepeatedField(&'static str),
+    #[error("Request field not allowed: {0}")]
+    FieldNotAllowed(String),
 }
-
-/// Groups of one caller that count: those with the bytewise lowest names. More would let the
-/// size of a token decide the cost of a request.
-pub const MAX_GROUPS: usize = 64;
 
 /// Decides one request. Refusals come in the contract's order.
 ///
 /// # Errors
 /// The first rule that refuses it.
 pub fn decide(policy: &Policy, request: &Request<'_>) -> Result<Permit, Denial> {
-    if policy.workspace.state == WorkspaceState::Disabled {
-        return Err(Denial::WorkspaceDisabled);
+    let standing = Standing::of(policy, request.subject, request.groups, request.at)?;
+    standing.permit(request.model, request.max_tokens)
+}
+
+/// Decides one request by its body, every model and number of tokens in it included. The permit
+/// is for the model and `max_tokens` of the top level; for counting tokens it has no use.
+///
+/// # Errors
+/// The first rule that refuses it, or why the body is none.
+pub fn decide_posted(policy: &Policy, posted: &Posted<'_>) -> Result<Permit, Denial> {
+    let standing = Standing::of(policy, posted.subject, posted.groups, posted.at)?;
+    let asked = body::read(posted.endpoint, posted.body)?;
+    let permit = standing.permit(&asked.model, asked.max_tokens)?;
+    for nested in &asked.nested {
+        let model = nested.model.as_deref().unwrap_or(&asked.model);
+        let (_, _, access) = standing.opens(model)?;
+        // What names no number of its own gets the body's.
+        let wants = nested.max_tokens.unwrap_or(permit.max_tokens.get().into());
+        let above = wants > access.max_tokens.get().into();
+        if above && posted.endpoint == Endpoint::Messages {
+            return Err(Denial::FieldNotAllowed(nested.field.clone()));
+        }
     }
-    let identities = || std::iter::once(&request.subject).chain(request.groups);
-    if identities().any(|id| policy.blocked.contains(id)) {
-        return Err(Denial::SubjectBlocked);
+    Ok(permit)
+}
+
+/// Where a caller stands: some role of it has API access, and nothing forbids it everything.
+struct Standing<'p> {
+    policy: &'p Policy,
+    subject: SubjectId,
+    groups: &'p [SubjectId],
+    at: Timestamp,
+    requests_per_minute: RequestsPerMinute,
+}
+
+// === impl Standing ===
+
+impl<'p> Standing<'p> {
+    fn of(
+        policy: &'p Policy,
+        subject: SubjectId,
+        groups: &'p [SubjectId],
+        at: Timestamp,
+    ) -> Result<Self, Denial> {
+        if policy.workspace.state == WorkspaceState::Disabled {
+            return Err(Denial::WorkspaceDisabled);
+        }
+        let mut identities = std::iter::once(&subject).chain(groups);
+        if identities.any(|id| policy.blocked.contains(id)) {
+            return Err(Denial::SubjectBlocked);
+        }
+        let mut standing = Self {
+            policy,
+            subject,
+            groups,
+            at,
+            requests_per_minute: RequestsPerMinute::LEAST,
+        };
+        standing.held().next().ok_or(Denial::NoRole)?;
+        let rates = standing
+            .open()
+            .map(|(_, _, access)| access.requests_per_minute);
+        standing.requests_per_minute = rates.max().ok_or(Denial::NoApiAccess)?;
+        Ok(standing)
     }
-    let held = || {
-        identities()
-            .filter_map(|id| policy.subjects.get(id))
+
+    /// Its roles that hold now.
+    fn held(&self) -> impl Iterator<Item = (&'p GrantRow, &'p RoleRow)> {
+        let (policy, at) = (self.policy, self.at);
+        let identities = std::iter::once(&self.subject).chain(self.groups);
+        identities
+            .filter_map(move |id| policy.subjects.get(id))
             .flat_map(|row| &row.grants)
-            .filter(|grant| grant.window().phase(request.at) == Phase::Active)
-            .filter_map(|grant| policy.roles.get(&grant.role).map(|role| (grant, role)))
-    };
-    held().next().ok_or(Denial::NoRole)?;
-    let open = || held().filter_map(|(grant, role)| Some((grant, role, role.access.as_ref()?)));
-    let requests_per_minute = open()
-        .map(|(_, _, access)| access.requests_per_minute)
-        .max()
-        .ok_or(Denial::NoApiAccess)?;
-    let within = |models: &super::model::ModelSet| models.allows(request.model);
-    if !policy.workspace.models.as_ref().is_none_or(within) {
-        return Err(Denial::ModelOutsideWorkspace(request.model.to_owned()));
+            .filter(move |grant| grant.window().phase(at) == Phase::Active)
+            .filter_map(move |grant| policy.roles.get(&grant.role).map(|role| (grant, role)))
     }
-    let (grant, role, access) = open()
-        .filter(|(_, _, access)| access.models.allows(request.model))
-        .reduce(more_generous)
-        .ok_or_else(|| Denial::ModelOutsideRoles(request.model.to_owned()))?;
-    let key = key_of(policy, request.subject, request.groups)
-        .filter(|key| key.fingerprint.is_some())
-        .ok_or(Denial::NoKey)?;
-    let max_tokens = match request.max_tokens {
-        None => policy.workspace.default_max_tokens.min(access.max_tokens),
-        Some(0) => return Err(Denial::InvalidMaxTokens),
-        Some(asked) => i64::try_from(asked)
-            .ok()
-            .and_then(|asked| MaxTokens::try_from(asked).ok())
-            .map_or(access.max_tokens, |asked| asked.min(access.max_tokens)),
-    };
-    Ok(Permit {
-        role: role.name.clone(),
-        binding: grant.binding.clone(),
-        api_key_ref: key.api_key_ref.clone(),
-        scope: key.scope,
-        max_tokens,
-        requests_per_minute,
-    })
+
+    /// Those of them that have API access.
+    fn open(&self) -> impl Iterator<Item = Held<'p>> {
+        self.held()
+            .filter_map(|(grant, role)| Some((grant, role, role.access.as_ref()?)))
+    }
+
+    /// The most generous role that opens a model.
+    fn opens(&self, model: &str) -> Result<Held<'p>, Denial> {
+        let bound = self.policy.workspace.models.as_ref();
+        if !bound.is_none_or(|models| models.allows(model)) {
+            return Err(Denial::ModelOutsideWorkspace(model.to_owned()));
+        }
+        self.open()
+            .filter(|(_, _, access)| access.models.allows(model))
+            .reduce(more_generous)
+            .ok_or_else(|| Denial::ModelOutsideRoles(model.to_owned()))
+    }
+
+    fn permit(&self, model: &str, max_tokens: Option<u64>) -> Result<Permit, Denial> {
+        let (grant, role, access) = self.opens(model)?;
+        let key = key_of(self.policy, self.subject, self.groups)
+            .filter(|key| key.fingerprint.is_some())
+            .ok_or(Denial::NoKey)?;
+        let max_tokens = match max_tokens {
+            None => self
+                .policy
+                .workspace
+                .default_max_tokens
+                .min(access.max_tokens),
+            Some(0) => return Err(Denial::InvalidMaxTokens),
+            Some(asked) => i64::try_from(asked)
+                .ok()
+                .and_then(|asked| MaxTokens::try_from(asked).ok())
+                .map_or(access.max_tokens, |asked| asked.min(access.max_tokens)),
+        };
+        Ok(Permit {
+            role: role.name.clone(),
+            binding: grant.binding.clone(),
+            api_key_ref: key.api_key_ref.clone(),
+            scope: key.scope,
+            max_tokens,
+            requests_per_minute: self.requests_per_minute,
+        })
+    }
 }
 
 /// The key a subject's requests go out with, whatever its state: the one that names the
@@ -190,14 +284,21 @@ impl Denial {
     /// The HTTP status a gateway answers with.
     pub const fn status(&self) -> u16 {
         match self {
-            Self::InvalidMaxTokens => 400,
+            Self::InvalidMaxTokens
+            | Self::InvalidBody
+            | Self::InvalidModel
+            | Self::RepeatedField(_) => 400,
             Self::WorkspaceDisabled
             | Self::SubjectBlocked
             | Self::NoRole
             | Self::NoApiAccess
             | Self::ModelOutsideWorkspace(_)
             | Self::ModelOutsideRoles(_)
-            | Self::NoKey => 403,
+            | Self::NoKey
+            | Self::FieldNotAllowed(_) => 403,
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,7 +67,7 @@ const fn refused(
 }
 
 /// Every way a request is refused, in the order in which they are looked at.
-pub const REFUSED: [Refused; 11] = [
+pub const REFUSED: [Refused; 14] = [
     refused(
         "Unauthenticated",
         "",
@@ -132,10 +132,31 @@ pub const REFUSED: [Refused; 11] = [
         "Wait as long as retry-after says, or raise the role's or the Workspace's requestsPerMinute.",
     ),
     refused(
+        "InvalidBody",
+        "Request body must be a JSON object",
+        "answer 400",
+        "The body is empty, not UTF-8, not JSON, nested more than 512 deep, or no object.",
+        "Send the JSON object that the Messages API describes, as UTF-8 and uncompressed.",
+    ),
+    refused(
+        "InvalidModel",
+        "model must be a string",
+        "answer 400",
+        "A model of the request is left out, no text, empty, longer than 256 bytes, or has a control character.",
+        "Send a model's id.",
+    ),
+    refused(
+        "RepeatedField",
+        "Request field is repeated: ",
+        "answer 400",
+        "The request names a model or max_tokens twice in one object, and readers differ in which of the two they take.",
+        "Send it once.",
+    ),
+    refused(
         "InvalidMaxTokens",
         "max_tokens must be a positive integer",
         "answer 400",
-        "max_tokens of the request is zero, negative, no whole number, or there twice.",
+        "A max_tokens of the request is zero, negative, or not written as a whole number without fraction, exponent or quotes.",
         "Send one positive whole number, or leave max_tokens out.",
     ),
     refused(
@@ -183,6 +204,10 @@ impl Denial {
             Self::ModelOutsideRoles(_) => "ModelOutsideRoles",
             Self::NoKey => "NoKey",
             Self::InvalidMaxTokens => "InvalidMaxTokens",
+            Self::InvalidBody => "InvalidBody",
+            Self::InvalidModel => "InvalidModel",
+            Self::RepeatedField(_) => "RepeatedField",
+            Self::FieldNotAllowed(_) => "RequestFieldNotAllowed",
         }
     }
 }
@@ -203,6 +228,10 @@ mod tests {
             Denial::ModelOutsideRoles(model()),
             Denial::NoKey,
             Denial::InvalidMaxTokens,
+            Denial::InvalidBody,
+            Denial::InvalidModel,
+            Denial::RepeatedField("model"),
+            Denial::FieldNotAllowed("fallbacks".to_owned()),
         ] {
             let text = denial.to_string();
             let said =

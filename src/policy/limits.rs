@@ -64,6 +64,9 @@ impl fmt::Display for MaxTokens {
 // === impl RequestsPerMinute ===
 
 impl RequestsPerMinute {
+    /// The least there is.
+    pub const LEAST: Self = Self(NonZeroU32::MIN);
+
     /// The number of requests.
     pub const fn get(self) -> u32 {
         self.0.get()

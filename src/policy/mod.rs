@@ -9,12 +9,15 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod access;
+pub mod body;
+pub mod caller;
 pub mod catalogue;
 pub mod decide;
 pub mod digest;
 pub mod explain;
 pub mod finding;
 pub mod grant;
+pub mod json;
 pub mod key;
 pub mod limits;
 pub mod model;
