@@ -103,11 +103,11 @@ pub fn read(endpoint: Endpoint, body: &[u8]) -> Result<Asked, Denial> {
         nested: BTreeSet::new(),
         top: None,
     };
-    if reader.next()? != Some(Event::ObjectStart) {
+    if reader.event()? != Some(Event::ObjectStart) {
         return Err(Denial::InvalidBody);
     }
     reading.open.push(Open::new(Place::Top));
-    while let Some(event) = reader.next()? {
+    while let Some(event) = reader.event()? {
         reading.take(event)?;
     }
     let top = reading.top.ok_or(Denial::InvalidBody)?;
@@ -503,27 +503,19 @@ mod tests {
             place,
             ["messages" | "system" | "metadata"] | ["tools", "[]", "input_schema"]
         );
-        match value {
-            serde_json::Value::Array(items) if !content => {
-                items
-                    .iter()
-                    .for_each(|item| naive(&[place, &["[]"]].concat(), item, found));
-            }
-            serde_json::Value::Object(members) if !content => {
-                let model = members.get("model").and_then(serde_json::Value::as_str);
-                let max_tokens = members
-                    .get("max_tokens")
-                    .and_then(serde_json::Value::as_u64);
-                if let (Some(field), true) =
-                    (place.first(), model.is_some() || max_tokens.is_some())
-                {
-                    found.insert(nested(field, model, max_tokens));
-                }
-                for (name, member) in members {
-                    naive(&[place, &[name]].concat(), member, found);
-                }
-            }
-            _ => {}
+        if content {
+            return;
+        }
+        for item in value.as_array().into_iter().flatten() {
+            naive(&[place, &["[]"]].concat(), item, found);
+        }
+        let model = value.get("model").and_then(serde_json::Value::as_str);
+        let max_tokens = value.get("max_tokens").and_then(serde_json::Value::as_u64);
+        if let (Some(field), true) = (place.first(), model.is_some() || max_tokens.is_some()) {
+            found.insert(nested(field, model, max_tokens));
+        }
+        for (name, member) in value.as_object().into_iter().flatten() {
+            naive(&[place, &[name]].concat(), member, found);
         }
     }
 

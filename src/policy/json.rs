@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// When what is next is not of JSON's grammar.
-    pub fn next(&mut self) -> Result<Option<Event<'a>>, NotJson> {
+    pub fn event(&mut self) -> Result<Option<Event<'a>>, NotJson> {
         let mut byte = self.skip_blanks();
         if self.expects == Expects::More {
             let Some(in_object) = self.open.last() else {
@@ -293,7 +293,7 @@ mod tests {
             return false;
         };
         loop {
-            match reader.next() {
+            match reader.event() {
                 Ok(Some(_)) => {}
                 Ok(None) => return true,
                 Err(NotJson) => return false,
