@@ -8,10 +8,11 @@ MAKEFLAGS += --no-print-directory
 CARGO_ARGS := $(if $(CI),--locked)
 PHASE := scripts/phase.sh
 
-# Every test target is offline unless it is named here: a new one is never forgotten.
+# Every test target is offline and quick unless it is named here: a new one is never forgotten.
 CLUSTER_TESTS := cluster
+PROPERTY_TESTS := properties
 ALL_TESTS := $(sort $(basename $(notdir $(wildcard tests/*.rs))) $(notdir $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs))))
-OFFLINE_TESTS := $(filter-out $(CLUSTER_TESTS),$(ALL_TESTS))
+OFFLINE_TESTS := $(filter-out $(CLUSTER_TESTS) $(PROPERTY_TESTS),$(ALL_TESTS))
 
 # What `make gen` writes.
 GENERATED := crds docs/reference
@@ -39,6 +40,7 @@ control-plane: ## build etcd, kube-apiserver, kube-controller-manager and kubect
 .PHONY: test
 test: ## everything CI runs, cheapest first
 	@$(PHASE) "unit and offline tests" $(MAKE) test-quick
+	@$(PHASE) "properties of generated worlds" $(MAKE) test-properties
 	@$(PHASE) "wall around the core" $(MAKE) wall
 	@$(PHASE) "lint" $(MAKE) lint
 	@$(PHASE) "generated files" $(MAKE) gen-check
@@ -53,6 +55,10 @@ test-quick: ## formatting, unit and offline tests; seconds when warm
 	cargo fmt --check
 	cargo test $(CARGO_ARGS) --no-fail-fast --lib --bins $(addprefix --test ,$(OFFLINE_TESTS))
 	cargo test $(CARGO_ARGS) --doc
+
+.PHONY: test-properties
+test-properties: ## what must hold in every world, tried on over 100,000 (PROPERTY_CASES, PROPERTY_SEED)
+	cargo test $(CARGO_ARGS) $(addprefix --test ,$(PROPERTY_TESTS))
 
 .PHONY: test-cluster
 test-cluster: ## tests on a real API server: KUBECONFIG's, else KUBEBUILDER_ASSETS', else the built one

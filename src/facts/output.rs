@@ -136,6 +136,19 @@ impl std::fmt::Display for OutputId {
 // === impl OutputFacts ===
 
 impl OutputFacts {
+    /// Whether it was written for the ApiKeyRef of this name, in its namespace.
+    pub fn is_of_key(&self, key: &str) -> bool {
+        match &self.owner {
+            Ownership::Controlled {
+                kind: Kind::ApiKeyRef,
+                name,
+                ..
+            }
+            | Ownership::Retained(name) => **name == *key,
+            Ownership::Controlled { .. } | Ownership::Foreign => false,
+        }
+    }
+
     /// Whether we may write it.
     pub fn is_ours(&self) -> bool {
         !matches!(self.owner, Ownership::Foreign)

@@ -85,6 +85,28 @@ impl SecretLookup {
         }
     }
 
+    /// Whether it is one that this operator writes, which is never a source.
+    pub fn is_output(&self) -> bool {
+        match self {
+            Self::Present(secret) => secret.output.is_some(),
+            Self::Absent | Self::Denied | Self::Assumed => false,
+        }
+    }
+
+    /// Whether ApiKeyRefs of `namespace` may use it; it is in `own`. Of one that nobody could look
+    /// at that cannot be told: it is not known to be forbidden, and nothing is known of its value.
+    pub fn permits(&self, namespace: &str, own: &str) -> bool {
+        match self {
+            _ if namespace == own => true,
+            Self::Present(secret) => secret.notes.as_ref().is_some_and(|notes| {
+                let mut allowed = notes.allow_namespaces.iter();
+                allowed.any(|name| **name == *"*" || **name == *namespace)
+            }),
+            Self::Denied | Self::Assumed => true,
+            Self::Absent => false,
+        }
+    }
+
     /// What is known of one data key, by having read it or by what was remembered of it on the
     /// Secrets written from it.
     pub fn value<'a>(

@@ -30,6 +30,7 @@ pub type LastBlocked = BTreeMap<Name, BTreeSet<SubjectId>>;
 /// Client keys by Secret. A Secret without the label is no credential, whatever it holds.
 pub fn of_secrets(snapshot: &Snapshot) -> BTreeMap<NamespacedName, ClientKeys> {
     let keys = snapshot.secrets.iter();
+    let keys = keys.filter(|(name, _)| snapshot.involves(&name.namespace));
     keys.map(|(name, lookup)| (name.clone(), of_lookup(name, lookup)))
         .collect()
 }

@@ -38,8 +38,13 @@ impl<'a> Contenders<'a> {
                 continue;
             };
             contenders.claim_target(snapshot, facts, key);
-            let (_, lookup) = Settling::new(snapshot, facts, key).source();
-            if let ValueLookup::Known(value) = lookup {
+            // Whoever may not use a key does not have it.
+            let settling = Settling::new(snapshot, facts, key);
+            let (source, lookup) = settling.source();
+            if let ValueLookup::Known(value) = lookup
+                && settling.value_matters()
+                && settling.may_be_read(source)
+            {
                 contenders.claim_key(value.digest, (facts, &key.service));
             }
         }

@@ -195,10 +195,27 @@ impl Snapshot {
         let keys = self.keys.iter();
         let served = keys.filter_map(|facts| Some(&facts.object.spec.as_ref().ok()?.used_by));
         let subjects = blocked.chain(bound).chain(served).flatten();
-        subjects.filter_map(|subject| match subject {
-            SubjectRef::ClientKeySecret(secret) => Some(secret),
-            SubjectRef::Known(_) => None,
-        })
+        subjects
+            .filter_map(|subject| match subject {
+                SubjectRef::ClientKeySecret(secret) => Some(secret),
+                SubjectRef::Known(_) => None,
+            })
+            .filter(|secret| self.involves(&secret.namespace))
+    }
+
+    /// Whether a namespace has to do with this workspace: its own, or one from which something
+    /// attaches. Nobody learns anything of another's Secret by blocking the client keys in it.
+    pub fn involves(&self, namespace: &str) -> bool {
+        let bindings = &self.bindings;
+        let keys = &self.keys;
+        // Both are sorted by name, namespaces first.
+        *self.name.namespace == *namespace
+            || bindings
+                .binary_search_by(|facts| (*facts.object.name.namespace).cmp(namespace))
+                .is_ok()
+            || keys
+                .binary_search_by(|facts| (*facts.object.name.namespace).cmp(namespace))
+                .is_ok()
     }
 }
 

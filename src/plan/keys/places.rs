@@ -23,6 +23,9 @@ pub struct Place<'a> {
     pub found: Option<&'a OutputFacts>,
     /// Whether it is the ApiKeyRef's own target, and not a gateway's.
     pub is_target: bool,
+    /// Whether what is there was written for this ApiKeyRef: while two fight for one target, or
+    /// one has just lost it, the other's versions are not its own.
+    pub is_own: bool,
 }
 
 /// The places of a key: its target first, then the gateways of its Workspace.
@@ -62,8 +65,10 @@ impl<'a> Place<'a> {
     pub fn target(snapshot: &'a Snapshot, facts: &KeyRefFacts, target: &Target) -> Self {
         let namespace = facts.object.name.namespace.clone();
         let id = OutputId::secret(namespace, target.secret.clone());
+        let found = snapshot.outputs.get(&id).map(|found| &**found);
         Self {
-            found: snapshot.outputs.get(&id).map(|found| &**found),
+            is_own: found.is_some_and(|found| found.is_of_key(&facts.object.name.name)),
+            found,
             id,
             data_key: target.key.clone(),
             is_target: true,
@@ -77,17 +82,22 @@ impl<'a> Place<'a> {
             id,
             data_key,
             is_target: false,
+            is_own: true,
         }
+    }
+
+    fn own(&self) -> Option<&'a OutputFacts> {
+        self.found.filter(|_| self.is_own)
     }
 
     /// What the Secret remembers of the key.
     pub fn memory(&self) -> Option<&'a KeyMemory> {
-        self.found?.memory.get(&self.data_key)
+        self.own()?.memory.get(&self.data_key)
     }
 
     /// The same, if the key is there as it was left.
     pub fn held(&self) -> Option<&'a KeyMemory> {
-        self.found?.holds(&self.data_key)
+        self.own()?.holds(&self.data_key)
     }
 
     /// What is to be there; `None` is no data key at all.
@@ -105,8 +115,8 @@ impl<'a> Place<'a> {
             // Another version than the one that stays, of which a plan was not finished.
             (Value::Keep, true) if self.held().is_some() => Some(Content::Emptied),
             // There is nothing to keep or to take away where nothing is.
-            (Value::Keep, true) => self.found.map(|_| Content::Kept(None)),
-            (Value::Empty(_), true) => self.found.map(|_| Content::Emptied),
+            (Value::Keep, true) => self.own().map(|_| Content::Kept(None)),
+            (Value::Empty(_), true) => self.own().map(|_| Content::Emptied),
             (Value::Keep | Value::Empty(_), false) => None,
         }
     }

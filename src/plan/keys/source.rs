@@ -257,20 +257,10 @@ impl<'a> Settling<'a> {
 
     pub(super) fn source_permitted(&self, source: &SecretKey) -> bool {
         let home = &self.facts.object.name.namespace;
-        if source.namespace == *home {
-            return true;
-        }
-        match self.snapshot.secrets.get(&source.secret()) {
-            Some(SecretLookup::Present(secret)) => secret.notes.as_ref().is_some_and(|notes| {
-                notes
-                    .allow_namespaces
-                    .iter()
-                    .any(|name| **name == *"*" || name == home)
-            }),
-            // Whether it permits cannot be told; that is said as such.
-            Some(SecretLookup::Denied | SecretLookup::Assumed) => true,
-            Some(SecretLookup::Absent) | None => false,
-        }
+        let found = self.snapshot.secrets.get(&source.secret());
+        found
+            .unwrap_or(&SecretLookup::Absent)
+            .permits(home, &source.namespace)
     }
 }
 

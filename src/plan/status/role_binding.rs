@@ -32,11 +32,13 @@ pub fn status(
         Ok(grant) => {
             let members = grant.subjects.len() + grant.console_members.len();
             status.subjects = Some(count(members));
+            // What is refused neither starts nor ends.
+            let permitted = outcome.is_some_and(|outcome| outcome.refused.is_none());
             status.next_transition = time(
                 grant
                     .window
                     .next_boundary(snapshot.now)
-                    .filter(|_| grant.enabled),
+                    .filter(|_| grant.enabled && permitted),
             );
             match outcome {
                 None => {

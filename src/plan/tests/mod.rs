@@ -11,7 +11,6 @@ mod clock;
 mod findings;
 mod gateway;
 mod keys;
-mod order;
 mod pods;
 mod quiet;
 mod rotation;

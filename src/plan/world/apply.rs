@@ -143,6 +143,8 @@ impl World {
         let after = self.namespaces.get(name).map(|labels| &**labels);
         let environment = |labels: Option<&Labels>| labels?.get(ENVIRONMENT).cloned();
         let relabelled = environment(before) != environment(after);
+        // Labels that cannot be seen are reported, whatever they were.
+        let sighted = before.is_some() != after.is_some();
         let matters = |(workspace, facts): &(&NamespacedName, &Arc<WorkspaceFacts>)| {
             let attached = self.attached.get(workspace);
             let involved =
@@ -153,14 +155,18 @@ impl World {
             let moved = spec.allowed_namespaces.iter().any(|entry| {
                 entry.which.contains(name, before) != entry.which.contains(name, after)
             });
-            (moved && involved) || (relabelled && (involved || workspace.namespace == *name))
+            ((moved || sighted) && involved)
+                || (relabelled && (involved || workspace.namespace == *name))
         };
         let affected = self.workspaces.iter().filter(matters);
         let affected: Affected = affected.map(|(name, _)| name.clone()).collect();
         let rivals = affected.iter();
-        let rivals: Affected = rivals
+        let mut rivals: Affected = rivals
             .flat_map(|workspace| self.rivals_for_client_keys(workspace))
             .collect();
+        for workspace in &affected {
+            rivals.extend(self.claim_all(workspace));
+        }
         affected.into_iter().chain(rivals).collect()
     }
 

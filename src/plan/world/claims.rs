@@ -8,6 +8,7 @@ use crate::facts::{BindingFacts, KeyRefFacts, SecretLookup, ValueLookup, Workspa
 use crate::plan::client_keys;
 use crate::policy::digest::Digest;
 use crate::policy::finding::Kind;
+use crate::policy::key::ApiKey;
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::resolve::ClientKeys;
 use crate::policy::subject::{Subject, SubjectRef};
@@ -166,8 +167,13 @@ impl World {
             target.map(|target| NamespacedName::new(namespace.clone(), target.secret.clone()));
         let mut claims = BTreeSet::new();
         let staged = key.next.as_ref().map(|next| &next.source);
-        for source in [Some(&key.source), staged].into_iter().flatten() {
-            let Some(lookup) = self.lookup(&source.secret()) else {
+        let sources = [Some(&key.source), staged].into_iter().flatten();
+        for source in sources.filter(|_| self.is_admitted(facts, key)) {
+            let lookup = self.lookup(&source.secret());
+            let Some(lookup) = lookup.filter(|lookup| {
+                // Whoever may not use a key has no claim to it.
+                lookup.permits(namespace, &source.namespace) && !lookup.is_output()
+            }) else {
                 continue;
             };
             if let ValueLookup::Known(value) = lookup.value(source, self.memories(facts)) {
@@ -182,6 +188,20 @@ impl World {
         claims.extend(key.key_id.clone().map(Claim::KeyId));
         claims.extend(target.map(Claim::Target));
         claims
+    }
+
+    /// Whether a key may attach where it wants to and is not revoked: else it has no claim to the
+    /// key it names, whoever uses that one.
+    fn is_admitted(&self, facts: &KeyRefFacts, key: &ApiKey) -> bool {
+        let namespace = &facts.object.name.namespace;
+        let labels = self.namespaces.get(namespace).map(|labels| &**labels);
+        let workspace = self.workspaces.get(&key.workspace);
+        let spec = workspace.and_then(|workspace| workspace.object.spec.as_ref().ok());
+        !key.revoked
+            && spec.is_some_and(|spec| {
+                let ceiling = spec.ceiling_of(&key.workspace.namespace, namespace, labels);
+                spec.enabled && ceiling.is_some_and(|ceiling| ceiling.may_attach_keys())
+            })
     }
 }
 

@@ -1,0 +1,849 @@
+//! The contract once more, read from its sentences and straight from the manifests: what a
+//! request must be answered, whose Secrets may be read, where a key's bytes may go. It shares
+//! no rule with the code it judges.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anthropic_rbac::policy::catalogue::Catalogue;
+use anthropic_rbac::policy::digest::Digest;
+use anthropic_rbac::policy::subject::{Subject, SubjectId};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::asking::Question;
+use crate::run::name_of;
+use crate::stage::kind_of;
+use crate::worlds::WORKSPACES;
+
+/// What a request must be answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    Allow {
+        role: String,
+        binding: String,
+        key: String,
+        max_tokens: u64,
+        per_minute: u64,
+    },
+    Deny(String),
+}
+
+/// The manifests of a world, at one instant.
+pub struct Oracle<'a> {
+    objects: &'a [Value],
+    now: Timestamp,
+    catalogue: Catalogue,
+}
+
+/// One workspace of it.
+pub struct Court<'a> {
+    world: &'a Oracle<'a>,
+    name: String,
+    home: &'a str,
+    spec: &'a Value,
+    roles: BTreeMap<String, Option<Access>>,
+    grants: Vec<Given>,
+    /// By caller: the key that names it.
+    keys: BTreeMap<String, String>,
+}
+
+#[derive(Clone)]
+struct Access {
+    models: Vec<String>,
+    max_tokens: u64,
+    per_minute: u64,
+}
+
+struct Given {
+    binding: String,
+    role: String,
+    /// As callers write themselves.
+    to: String,
+}
+
+/// As [`Subject`] writes itself, with the whole digest.
+fn caller(subject: &Subject) -> String {
+    match subject {
+        Subject::ClientKey(digest) => format!("clientkey:{digest}"),
+        Subject::ServiceAccount(_) | Subject::User { .. } | Subject::Group { .. } => {
+            subject.to_string()
+        }
+    }
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn namespace(object: &Value) -> &str {
+    text(&object["metadata"]["namespace"])
+}
+
+fn instant(value: &Value) -> Option<Timestamp> {
+    value.as_str().and_then(|text| text.parse().ok())
+}
+
+/// Oldest first, then by name: who was there first.
+fn seniority(object: &Value) -> (Option<Timestamp>, (String, String)) {
+    let name = (
+        namespace(object).to_owned(),
+        text(&object["metadata"]["name"]).to_owned(),
+    );
+    (instant(&object["metadata"]["creationTimestamp"]), name)
+}
+
+/// The object a reference names, as `namespace/name`; its own namespace unless it says another.
+fn referred(reference: &Value, from: &Value) -> String {
+    let own = namespace(from);
+    format!(
+        "{}/{}",
+        reference["namespace"].as_str().unwrap_or(own),
+        text(&reference["name"])
+    )
+}
+
+/// Whether it is of the form that is stored at all.
+fn can_be_read(object: &Value) -> bool {
+    let kinds = ["ServiceAccount", "User", "Group", "ClientKey"];
+    named(object).all(|subject| kinds.contains(&text(&subject["kind"])))
+}
+
+fn named(object: &Value) -> impl Iterator<Item = &Value> {
+    list(&object["spec"]["subjects"])
+        .iter()
+        .chain(list(&object["spec"]["usedBy"]))
+}
+
+/// Whether its spec can be understood.
+fn makes_sense(object: &Value) -> bool {
+    let spec = &object["spec"];
+    // A ClientKey's Secret is a Secret *here*.
+    let own = named(object).all(|s| {
+        s["kind"] != "ClientKey"
+            || s["namespace"]
+                .as_str()
+                .is_none_or(|n| n == namespace(object))
+    });
+    let (start, end) = (instant(&spec["notBefore"]), instant(&spec["expiresAt"]));
+    let ordered =
+        kind_of(object) != "RoleBinding" || start.zip(end).is_none_or(|(start, end)| start < end);
+    can_be_read(object) && own && ordered
+}
+
+impl<'a> Oracle<'a> {
+    pub fn of(objects: &'a [Value], now: Timestamp) -> Self {
+        Self {
+            objects,
+            now,
+            catalogue: Catalogue::built_in(),
+        }
+    }
+
+    pub fn all(&self, kind: &'static str) -> impl Iterator<Item = &'a Value> + use<'a> {
+        self.objects
+            .iter()
+            .filter(move |object| kind_of(object) == kind)
+    }
+
+    pub fn find(&self, kind: &'static str, name: &str) -> Option<&'a Value> {
+        self.all(kind).find(|object| name_of(object) == name)
+    }
+
+    /// The workspace, if it exists.
+    pub fn court(&'a self, name: &str) -> Option<Court<'a>> {
+        let mut court = self.bare_court(self.find("Workspace", name)?);
+        let owners = self.client_key_owners();
+        for binding in court.attached("RoleBinding") {
+            for to in court.reached(binding, &owners) {
+                let role = text(&binding["spec"]["roleRef"]["name"]).to_owned();
+                court.grants.push(Given {
+                    binding: name_of(binding),
+                    role,
+                    to,
+                });
+            }
+        }
+        let mut keys = court.attached("ApiKeyRef");
+        keys.sort_by_key(|key| seniority(key));
+        keys.retain(|key| court.key_permitted(key));
+        for key in keys {
+            for subject in list(&key["spec"]["usedBy"]) {
+                for who in court.named(key, subject, &owners) {
+                    court.keys.entry(who).or_insert_with(|| name_of(key));
+                }
+            }
+        }
+        Some(court)
+    }
+
+    fn bare_court(&'a self, object: &'a Value) -> Court<'a> {
+        let mut court = Court {
+            world: self,
+            name: name_of(object),
+            home: namespace(object),
+            spec: &object["spec"],
+            roles: BTreeMap::new(),
+            grants: Vec::new(),
+            keys: BTreeMap::new(),
+        };
+        court.roles = court.effective_roles();
+        court
+    }
+
+    /// The namespace each client key belongs to: whose binding was there first, in whatever
+    /// workspace. One that may not give its role, is disabled or over claims nothing.
+    fn client_key_owners(&'a self) -> BTreeMap<Digest, &'a str> {
+        let mut claims = Vec::new();
+        for court in self.all("Workspace").map(|object| self.bare_court(object)) {
+            for binding in court.attached("RoleBinding") {
+                let spec = &binding["spec"];
+                let over = instant(&spec["expiresAt"]).is_some_and(|end| end <= self.now);
+                if court.may_bind(binding) && spec["state"] != "Disabled" && !over {
+                    let named = list(&spec["subjects"]).iter();
+                    let keys = named.flat_map(|subject| court.client_keys(binding, subject));
+                    claims.push((
+                        seniority(binding),
+                        namespace(binding),
+                        keys.collect::<Vec<_>>(),
+                    ));
+                }
+            }
+        }
+        claims.sort();
+        let mut owners = BTreeMap::new();
+        for (_, namespace, keys) in claims {
+            for key in keys {
+                owners.entry(key).or_insert(namespace);
+            }
+        }
+        owners
+    }
+
+    // === keys: whose, from where ===
+
+    /// "The source Secret's annotations say: allow-namespaces lets ApiKeyRefs of those namespaces
+    /// use it, `*` all. Without it only its own namespace may. Malformed = no grant."
+    pub fn may_use(&self, key: &Value, secret: &str) -> bool {
+        let Some(secret) = self.find("Secret", secret) else {
+            return false;
+        };
+        namespace(secret) == namespace(key)
+            || annotated(secret, "allow-namespaces", |entry| {
+                entry == "*" || is_label(entry)
+            })
+            .iter()
+            .any(|entry| *entry == "*" || *entry == namespace(key))
+    }
+
+    /// "Bytes reach a Workspace's gateway only when the Workspace is in the source's namespace, or
+    /// `allow-workspaces` names it."
+    pub fn may_reach(&self, secret: &str, workspace: &str) -> bool {
+        let Some(secret) = self.find("Secret", secret) else {
+            return false;
+        };
+        let parts = |entry: &str| {
+            entry
+                .split_once('/')
+                .is_some_and(|(a, b)| is_label(a) && is_label(b))
+        };
+        workspace.split('/').next() == Some(namespace(secret))
+            || annotated(secret, "allow-workspaces", parts).contains(&workspace)
+    }
+
+    /// Whether a Workspace that exists and is open lets this ApiKeyRef attach, and it is not
+    /// revoked: only then is there anything to do with its source.
+    pub fn wanted(&self, key: &Value) -> bool {
+        let spec = &key["spec"];
+        let workspace = referred(&spec["workspaceRef"], key);
+        let court = self.find("Workspace", &workspace);
+        let admits = court.is_some_and(|court| {
+            court["spec"]["state"] != "Disabled"
+                && (namespace(court) == namespace(key)
+                    || self
+                        .entries(court, namespace(key))
+                        .any(|entry| entry["apiKeyRefs"] == "Allow"))
+        });
+        makes_sense(key) && admits && spec["state"] != "Revoked"
+    }
+
+    /// The source and the successor whose time has come, as Secret and data key.
+    pub fn sources(&self, key: &Value) -> Vec<(String, String)> {
+        let spec = &key["spec"];
+        let at = |part: &Value| {
+            let reference = &part["secretKeyRef"];
+            (referred(reference, key), text(&reference["key"]).to_owned())
+        };
+        let due = instant(&spec["next"]["activateAt"]).is_none_or(|at| at <= self.now);
+        let next = spec.get("next").filter(|_| due);
+        next.map(at)
+            .into_iter()
+            .chain([at(&spec["source"])])
+            .collect()
+    }
+
+    /// The digest of an API key that this ApiKeyRef may use and that may be handed on.
+    pub fn good_value(&self, key: &Value, (secret, data_key): &(String, String)) -> Option<Digest> {
+        let value = self.find("Secret", secret)?["stringData"]
+            .get(data_key)?
+            .as_str()?;
+        let value = value.strip_suffix('\n').unwrap_or(value);
+        let shape = value.starts_with("sk-ant-api")
+            && !value.starts_with("sk-ant-api01-")
+            && !value.contains(char::is_whitespace);
+        let digest = Digest::of(value.as_bytes());
+        let revoked = list(&key["spec"]["revokedFingerprints"]);
+        let revoked = revoked
+            .iter()
+            .any(|entry| text(entry) == digest.fingerprint().to_string());
+        (self.may_use(key, secret) && shape && !revoked).then_some(digest)
+    }
+
+    /// The version in use where nothing was written before, and the Secret it comes from.
+    fn in_use(&self, key: &Value) -> Option<(String, Digest)> {
+        let of =
+            |source: (String, String)| Some((source.0.clone(), self.good_value(key, &source)?));
+        let spec = &key["spec"];
+        let sources = self.sources(key);
+        // Only the successor gives way to the source; a bad source is not replaced by it.
+        let (secret, digest) = sources.into_iter().find_map(of)?;
+        let dates = self.find("Secret", &secret).expect("it was read");
+        let note = |name: &str| {
+            instant(&dates["metadata"]["annotations"][format!("anthropic-rbac.io/{name}")])
+        };
+        let given = note("issued-at")
+            .or(instant(&spec["issuedAt"]))
+            .filter(|at| *at <= self.now);
+        let issued = given.or(instant(&dates["metadata"]["creationTimestamp"]));
+        let expires = note("expires-at").or(instant(&spec["expiresAt"]));
+        let court = self.find("Workspace", &referred(&spec["workspaceRef"], key))?;
+        let set = &court["spec"]["keys"]["rotation"];
+        let wished = &spec["rotation"];
+        let days = [&set["periodDays"], &wished["periodDays"]].map(Value::as_i64);
+        let period = days[0].unwrap_or(90).min(days[1].unwrap_or(i64::MAX));
+        let suspends = set["onOverdue"] == "Suspend" || wished["onOverdue"] == "Suspend";
+        let day = |at: Timestamp| at + SignedDuration::from_hours(24 * period);
+        let due = issued.map(day).into_iter().chain(expires).min();
+        let overdue = due.is_some_and(|due| due <= self.now);
+        (!(suspends && overdue)).then_some((secret, digest))
+    }
+
+    /// "In two workspaces, without both being `scope: Organization`: (none being in use) the
+    /// source's namespace, else oldest, else name."
+    fn lost_to_another(&self, key: &Value, digest: Digest) -> bool {
+        let workspace = |key: &Value| referred(&key["spec"]["workspaceRef"], key);
+        let rank = |key: &Value| {
+            let source = referred(&key["spec"]["source"]["secretKeyRef"], key);
+            (
+                source.split('/').next() != Some(namespace(key)),
+                seniority(key),
+            )
+        };
+        let both = |other: &Value| {
+            key["spec"]["scope"] == "Organization" && other["spec"]["scope"] == "Organization"
+        };
+        self.all("ApiKeyRef").any(|other| {
+            workspace(other) != workspace(key)
+                && self.wanted(other)
+                && self.held(other).contains(&digest)
+                && !both(other)
+                && rank(other) < rank(key)
+        })
+    }
+
+    /// Digests an ApiKeyRef holds a claim to: what it may use and names, now or next.
+    fn held(&self, key: &Value) -> Vec<Digest> {
+        let parts = [key["spec"].get("source"), key["spec"].get("next")]
+            .into_iter()
+            .flatten();
+        let at = |part: &Value| {
+            (
+                referred(&part["secretKeyRef"], key),
+                text(&part["secretKeyRef"]["key"]).to_owned(),
+            )
+        };
+        parts
+            .filter_map(|part| self.good_value(key, &at(part)))
+            .collect()
+    }
+
+    /// Whether something of its own namespace names it for the client keys in it.
+    pub fn is_asked_for_at_home(&self, secret: &Value) -> bool {
+        let label = secret["metadata"]["labels"]["anthropic-rbac.io/client-key"] == "true";
+        let mut all = self.all("RoleBinding").chain(self.all("ApiKeyRef"));
+        label
+            && all.any(|object| {
+                let own = namespace(object) == namespace(secret);
+                own && named(object)
+                    .any(|s| s["kind"] == "ClientKey" && referred(s, object) == name_of(secret))
+            })
+    }
+
+    fn entries(&self, workspace: &'a Value, namespace: &str) -> impl Iterator<Item = &'a Value> {
+        let labels = self
+            .find("Namespace", namespace)
+            .map(|object| &object["metadata"]["labels"]);
+        let namespace = namespace.to_owned();
+        list(&workspace["spec"]["allowedNamespaces"])
+            .iter()
+            .filter(move |entry| {
+                let names = list(&entry["names"]);
+                if !names.is_empty() {
+                    return names.iter().any(|name| text(name) == namespace);
+                }
+                entry
+                    .get("selector")
+                    .is_some_and(|selector| selects(selector, labels))
+            })
+    }
+}
+
+/// What Kubernetes says a selector means; of labels that nobody has seen, only that of all.
+fn selects(selector: &Value, labels: Option<&Value>) -> bool {
+    let Some(labels) = labels else {
+        return selector.as_object().is_some_and(serde_json::Map::is_empty);
+    };
+    let label = |key: &str| labels.get(key).and_then(Value::as_str);
+    let pairs = selector["matchLabels"].as_object();
+    let pairs = pairs
+        .into_iter()
+        .flatten()
+        .all(|(key, value)| label(key) == value.as_str());
+    let expressions = list(&selector["matchExpressions"])
+        .iter()
+        .all(|expression| {
+            let value = label(text(&expression["key"]));
+            let among =
+                value.is_some_and(|v| list(&expression["values"]).iter().any(|w| text(w) == v));
+            match text(&expression["operator"]) {
+                "In" => among,
+                "NotIn" => !among,
+                "Exists" => value.is_some(),
+                _ => value.is_none(),
+            }
+        });
+    pairs && expressions
+}
+
+/// The entries of a comma-separated annotation; none if any is malformed.
+fn annotated<'v>(secret: &'v Value, name: &str, fits: impl Fn(&str) -> bool) -> Vec<&'v str> {
+    let written = &secret["metadata"]["annotations"][format!("anthropic-rbac.io/{name}")];
+    let Some(written) = written.as_str() else {
+        return Vec::new();
+    };
+    let entries: Vec<&str> = written.split(',').map(str::trim).collect();
+    if entries.iter().all(|entry| fits(entry)) {
+        entries
+    } else {
+        Vec::new()
+    }
+}
+
+fn is_label(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+/// Callers whose client key more than one namespace binds in some workspace or has in a Secret,
+/// or that is in a Secret with one of those: whose it is depends on who is there.
+pub fn contested_client_keys(objects: &[Value]) -> BTreeSet<SubjectId> {
+    let world = Oracle::of(objects, Timestamp::MIN);
+    let mut together: Vec<(&str, BTreeSet<Digest>)> = Vec::new();
+    for court in WORKSPACES.iter().filter_map(|name| world.court(name)) {
+        for binding in court.attached("RoleBinding") {
+            let named = list(&binding["spec"]["subjects"]).iter();
+            let keys = named.map(|s| court.client_keys(binding, s).into_iter().collect());
+            together.extend(keys.map(|keys: BTreeSet<Digest>| (namespace(binding), keys)));
+        }
+    }
+    for secret in world.all("Secret") {
+        let values = secret["stringData"].as_object().into_iter().flatten();
+        let keys = values.map(|(_, value)| Digest::of(text(value).as_bytes()));
+        together.push((namespace(secret), keys.collect()));
+    }
+    let shared = |digest: &Digest| {
+        let of = together.iter().filter(|(_, keys)| keys.contains(digest));
+        of.map(|(namespace, _)| namespace)
+            .collect::<BTreeSet<_>>()
+            .len()
+            > 1
+    };
+    let contested = together.iter().filter(|(_, keys)| keys.iter().any(shared));
+    contested
+        .flat_map(|(_, keys)| keys)
+        .map(|digest| Subject::ClientKey(*digest).id())
+        .collect()
+}
+
+impl<'a> Court<'a> {
+    fn attached(&self, kind: &'static str) -> Vec<&'a Value> {
+        let here = |object: &&Value| referred(&object["spec"]["workspaceRef"], object) == self.name;
+        self.world
+            .all(kind)
+            .filter(here)
+            .filter(|object| makes_sense(object))
+            .collect()
+    }
+
+    fn object(&self) -> &'a Value {
+        self.world.find("Workspace", &self.name).expect("it exists")
+    }
+
+    /// The built-in table, changed field by field; a role with access and a limit missing is none.
+    fn effective_roles(&self) -> BTreeMap<String, Option<Access>> {
+        let families = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let open = |models, max_tokens, per_minute| {
+            Some(Access {
+                models,
+                max_tokens,
+                per_minute,
+            })
+        };
+        let mut roles = BTreeMap::from([
+            ("viewer".to_owned(), None),
+            (
+                "user".to_owned(),
+                open(families(&["claude-haiku-*"]), 512, 10),
+            ),
+            (
+                "power".to_owned(),
+                open(
+                    families(&["claude-haiku-*", "claude-sonnet-*", "claude-opus-*"]),
+                    4096,
+                    60,
+                ),
+            ),
+            ("admin".to_owned(), open(families(&["*"]), 8192, 200)),
+        ]);
+        for entry in list(&self.spec["roles"]) {
+            let name = text(&entry["name"]).to_owned();
+            let before = roles.get(&name).cloned().flatten();
+            let may = match entry["apiAccess"].as_str() {
+                Some(access) => access == "Allowed",
+                None => before.is_some(),
+            };
+            let models = entry["models"]
+                .as_array()
+                .map(|models| models.iter().map(|m| text(m).to_owned()).collect());
+            let models = models.or(before.as_ref().map(|b| b.models.clone()));
+            let tokens = entry["maxTokens"]
+                .as_u64()
+                .or(before.as_ref().map(|b| b.max_tokens));
+            let rate = entry["requestsPerMinute"]
+                .as_u64()
+                .or(before.as_ref().map(|b| b.per_minute));
+            let access = match (models, tokens, rate) {
+                (Some(models), Some(tokens), Some(rate)) if may => open(models, tokens, rate),
+                _ => None,
+            };
+            roles.insert(name, access);
+        }
+        roles
+    }
+
+    /// Whether a binding may give its role here at all.
+    fn may_bind(&self, binding: &Value) -> bool {
+        let (role, from) = (&binding["spec"]["roleRef"], namespace(binding));
+        let name = text(&role["name"]);
+        let opens = |entry: &Value| list(&entry["roles"]).iter().any(|r| text(r) == name);
+        role["kind"] == "ApplicationRole"
+            && self.roles.contains_key(name)
+            && (from == self.home || self.world.entries(self.object(), from).any(opens))
+    }
+
+    /// Whether a binding may name subjects that are not its namespace's own: one entry whole.
+    fn may_name_anyone(&self, binding: &Value) -> bool {
+        let (name, from) = (
+            text(&binding["spec"]["roleRef"]["name"]),
+            namespace(binding),
+        );
+        let opens = |entry: &Value| {
+            entry["subjects"] == "Any" && list(&entry["roles"]).iter().any(|r| text(r) == name)
+        };
+        from == self.home || self.world.entries(self.object(), from).any(opens)
+    }
+
+    /// The client keys a subject stands for: digests as written, or "a Secret here with label
+    /// client-key: true; every data key of it". One that is none spoils the Secret.
+    fn client_keys(&self, from: &Value, subject: &Value) -> Vec<Digest> {
+        if subject["kind"] != "ClientKey" {
+            return Vec::new();
+        }
+        if let Some(digests) = subject["sha256"].as_array() {
+            return digests
+                .iter()
+                .filter_map(|digest| Digest::parse(text(digest)))
+                .collect();
+        }
+        let secret = self.world.find("Secret", &referred(subject, from));
+        let secret = secret.filter(|secret| {
+            secret["metadata"]["labels"]["anthropic-rbac.io/client-key"] == "true"
+        });
+        let values = secret
+            .and_then(|secret| secret["stringData"].as_object())
+            .into_iter()
+            .flatten();
+        let values: Vec<&str> = values.map(|(_, value)| text(value)).collect();
+        let good = |value: &&str| {
+            (32..=256).contains(&value.len())
+                && !value.starts_with("sk-ant-")
+                && !value.starts_with("ey")
+        };
+        if values.iter().all(good) {
+            values
+                .iter()
+                .map(|value| Digest::of(value.as_bytes()))
+                .collect()
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Whom a subject of an object of this namespace stands for, if somebody vouches for it.
+    fn named(&self, from: &Value, subject: &Value, owners: &BTreeMap<Digest, &str>) -> Vec<String> {
+        let issuers = list(&self.spec["authentication"]["issuers"]);
+        let (kind, name) = (text(&subject["kind"]), text(&subject["name"]));
+        match kind {
+            "ServiceAccount" => {
+                let vouched =
+                    issuers.is_empty() || issuers.iter().any(|i| i["type"] == "Kubernetes");
+                vouched
+                    .then(|| format!("serviceaccount:{}", referred(subject, from)))
+                    .into_iter()
+                    .collect()
+            }
+            "ClientKey" => {
+                let keys = self.client_keys(from, subject);
+                // One that another namespace was first to use spoils the Secret.
+                let own = |digest: &Digest| {
+                    owners
+                        .get(digest)
+                        .is_none_or(|owner| *owner == namespace(from))
+                };
+                let keys = if keys.iter().all(own) || subject["sha256"].is_array() {
+                    keys
+                } else {
+                    Vec::new()
+                };
+                keys.into_iter()
+                    .filter(own)
+                    .map(|digest| format!("clientkey:{digest}"))
+                    .collect()
+            }
+            _ => {
+                let issuer = text(&subject["issuer"]);
+                let vouched = issuers.iter().any(|i| {
+                    i["type"] == "OIDC"
+                        && text(&i["name"]) == issuer
+                        && (kind == "User" || i.get("groupsClaim").is_some())
+                });
+                let who = format!("{}:{issuer}:{name}", kind.to_lowercase());
+                vouched.then_some(who).into_iter().collect()
+            }
+        }
+    }
+
+    /// Whom a binding reaches now.
+    fn reached(&self, binding: &Value, owners: &BTreeMap<Digest, &str>) -> Vec<String> {
+        let spec = &binding["spec"];
+        let started = instant(&spec["notBefore"]).is_none_or(|start| start <= self.world.now);
+        let over = instant(&spec["expiresAt"]).is_some_and(|end| end <= self.world.now);
+        if !self.may_bind(binding) || spec["state"] == "Disabled" || !started || over {
+            return Vec::new();
+        }
+        let anyone = self.may_name_anyone(binding);
+        let own = |subject: &&Value| match text(&subject["kind"]) {
+            "ServiceAccount" => {
+                referred(subject, binding).split('/').next() == Some(namespace(binding))
+            }
+            kind => kind == "ClientKey",
+        };
+        let subjects = list(&spec["subjects"])
+            .iter()
+            .filter(|subject| anyone || own(subject));
+        subjects
+            .flat_map(|subject| self.named(binding, subject, owners))
+            .collect()
+    }
+
+    /// "From another namespace than the Workspace's, `usedBy` may name only ServiceAccounts and
+    /// ClientKeys of the ApiKeyRef's own namespace", else it serves nobody.
+    fn key_permitted(&self, key: &Value) -> bool {
+        let from = namespace(key);
+        let own = |subject: &Value| match text(&subject["kind"]) {
+            "ServiceAccount" => referred(subject, key).split('/').next() == Some(from),
+            kind => kind == "ClientKey",
+        };
+        let attach = |entry: &Value| entry["apiKeyRefs"] == "Allow";
+        from == self.home
+            || (self.world.entries(self.object(), from).any(attach)
+                && list(&key["spec"]["usedBy"]).iter().all(own))
+    }
+
+    /// "An ApiKeyRef naming the subject; else one naming a group of it (bytewise lowest name); else
+    /// `defaultApiKeyRef`", whatever its state.
+    fn key_of(&self, question: &Question) -> Option<String> {
+        let named = |subject: &Subject| self.keys.get(&caller(subject)).cloned();
+        let default = || {
+            let name = self.spec["keys"]["defaultApiKeyRef"]["name"].as_str()?;
+            let name = format!("{}/{name}", self.home);
+            self.attached("ApiKeyRef")
+                .into_iter()
+                .map(name_of)
+                .find(|key| *key == name)
+        };
+        let of_groups = || question.caller.groups.iter().filter_map(named).min();
+        named(&question.caller.subject)
+            .or_else(of_groups)
+            .or_else(default)
+    }
+
+    /// A client key is blocked by its Secret where something of that namespace attaches: nobody
+    /// learns anything of the Secrets of others by blocking them.
+    fn involves(&self, subject: &Value) -> bool {
+        let secret = referred(subject, self.object());
+        let of = secret.split('/').next().unwrap_or_default();
+        let here = |object: &Value| {
+            can_be_read(object)
+                && namespace(object) == of
+                && referred(&object["spec"]["workspaceRef"], object) == self.name
+        };
+        let mut all = self
+            .world
+            .all("RoleBinding")
+            .chain(self.world.all("ApiKeyRef"));
+        subject["kind"] != "ClientKey"
+            || subject["sha256"].is_array()
+            || of == self.home
+            || all.any(here)
+    }
+
+    /// Whether its Secret may be read for the client keys in it: "a Secret here with label
+    /// client-key", named by something of its own namespace, or blocked.
+    pub fn may_read_client_keys(&self, secret: &Value) -> bool {
+        let label = secret["metadata"]["labels"]["anthropic-rbac.io/client-key"] == "true";
+        let name = name_of(secret);
+        let names = |object: &Value, subject: &Value| {
+            subject["kind"] == "ClientKey" && referred(subject, object) == name
+        };
+        let bound = ["RoleBinding", "ApiKeyRef"]
+            .into_iter()
+            .flat_map(|kind| self.attached(kind))
+            .any(|object| {
+                namespace(object) == namespace(secret)
+                    && named(object).any(|subject| names(object, subject))
+            });
+        let blocked = list(&self.spec["blockedSubjects"]).iter();
+        let mut blocked = blocked.filter(|subject| self.involves(subject));
+        label && (bound || blocked.any(|subject| names(self.object(), subject)))
+    }
+
+    /// Whether the gateway may send requests with it, where nothing was written before.
+    pub fn usable(&self, key: &str) -> bool {
+        let key = self.world.find("ApiKeyRef", key).expect("it was chosen");
+        self.world.wanted(key)
+            && self.world.in_use(key).is_some_and(|(secret, digest)| {
+                self.world.may_reach(&secret, &self.name)
+                    && !self.world.lost_to_another(key, digest)
+            })
+    }
+
+    fn covers(&self, entries: impl Iterator<Item = impl AsRef<str>>, model: &str) -> bool {
+        let alias = self
+            .world
+            .catalogue
+            .get(model)
+            .and_then(|model| model.alias.as_deref());
+        let mut entries = entries;
+        entries.any(|entry| match entry.as_ref().strip_suffix('*') {
+            Some(prefix) => model.starts_with(prefix),
+            None => [Some(model), alias].contains(&Some(entry.as_ref())),
+        })
+    }
+
+    /// The answer.
+    pub fn judge(&self, question: &Question) -> Verdict {
+        let deny = |why: &str| Verdict::Deny(why.to_owned());
+        if self.spec["state"] == "Disabled" {
+            return deny("Workspace is disabled");
+        }
+        let who: BTreeSet<String> = [&question.caller.subject]
+            .into_iter()
+            .chain(&question.caller.groups)
+            .map(caller)
+            .collect();
+        let blocked = list(&self.spec["blockedSubjects"]).iter().any(|subject| {
+            if !self.involves(subject) {
+                return false;
+            }
+            let keys = self.client_keys(self.object(), subject);
+            let keys = keys.into_iter().map(|digest| format!("clientkey:{digest}"));
+            let (kind, name) = (
+                text(&subject["kind"]).to_lowercase(),
+                text(&subject["name"]),
+            );
+            let plain = match &*kind {
+                "serviceaccount" => format!("serviceaccount:{}", referred(subject, self.object())),
+                _ => format!("{kind}:{}:{name}", text(&subject["issuer"])),
+            };
+            keys.chain([plain]).any(|blocked| who.contains(&blocked))
+        });
+        if blocked {
+            return deny("Subject is blocked");
+        }
+        let held: Vec<&Given> = self
+            .grants
+            .iter()
+            .filter(|given| who.contains(&given.to))
+            .collect();
+        if held.is_empty() {
+            return deny("Subject has no role in this workspace");
+        }
+        let open: Vec<(&Given, &Access)> = held
+            .into_iter()
+            .filter_map(|given| Some((given, self.roles[&given.role].as_ref()?)))
+            .collect();
+        if open.is_empty() {
+            return deny("Role does not allow API access");
+        }
+        let model = question.model;
+        if let Some(bound) = self.spec["models"].as_array()
+            && !self.covers(bound.iter().map(text), model)
+        {
+            return Verdict::Deny(format!("Workspace does not allow model: {model}"));
+        }
+        let per_minute = open
+            .iter()
+            .map(|(_, access)| access.per_minute)
+            .max()
+            .unwrap_or(0);
+        let allow = open
+            .into_iter()
+            .filter(|(_, access)| self.covers(access.models.iter(), model));
+        // Of equals the binding that sorts first is named.
+        let best = allow
+            .min_by_key(|(given, access)| (u64::MAX - access.max_tokens, given.binding.clone()));
+        let Some((given, access)) = best else {
+            return Verdict::Deny(format!("Role cannot access model: {model}"));
+        };
+        let Some(key) = self.key_of(question).filter(|key| self.usable(key)) else {
+            return deny("No API key is mapped for this subject");
+        };
+        let default = self.spec["defaultMaxTokens"].as_u64().unwrap_or(1024);
+        Verdict::Allow {
+            role: given.role.clone(),
+            binding: given.binding.clone(),
+            key,
+            max_tokens: question
+                .max_tokens
+                .unwrap_or(default)
+                .min(access.max_tokens),
+            per_minute,
+        }
+    }
+}
