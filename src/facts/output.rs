@@ -145,7 +145,15 @@ impl OutputFacts {
                 ..
             }
             | Ownership::Retained(name) => **name == *key,
-            Ownership::Controlled { .. } | Ownership::Foreign => false,
+            Ownership::Controlled { .. } | Ownership::Inherited(_) | Ownership::Foreign => false,
+        }
+    }
+
+    /// Whether one that is gone has left it to the ApiKeyRef of this name.
+    pub fn is_left_to(&self, key: &str) -> bool {
+        match &self.owner {
+            Ownership::Inherited(heirs) => heirs.iter().any(|heir| *heir.name == *key),
+            Ownership::Controlled { .. } | Ownership::Retained(_) | Ownership::Foreign => false,
         }
     }
 

@@ -257,12 +257,26 @@ where
 
 /// An output's metadata as the API server shows it after it was written.
 fn written(output: &Output, version: u64) -> ObjectMeta {
-    let owner = match &output.owner {
-        Owner::Controller { kind, name, uid } => json!([{
-            "apiVersion": "anthropic-rbac.io/v1alpha1", "kind": kind.name(), "name": name,
-            "uid": uid.clone().expect("everything stored has a uid"), "controller": true,
-        }]),
-        Owner::Retained(_) => json!([]),
+    let reference = |kind: Kind, name: &Name, uid: &Name, controller: bool| {
+        json!({"apiVersion": "anthropic-rbac.io/v1alpha1", "kind": kind.name(), "name": name,
+               "uid": uid, "controller": controller})
+    };
+    let owners: Vec<Value> = match &output.owner {
+        Owner::Controller {
+            kind,
+            name,
+            uid,
+            heirs,
+        } => {
+            let uid = uid.as_ref().expect("everything stored has a uid");
+            let heirs = heirs
+                .iter()
+                .map(|heir| reference(Kind::ApiKeyRef, &heir.name, &heir.uid, false));
+            std::iter::once(reference(*kind, name, uid, true))
+                .chain(heirs)
+                .collect()
+        }
+        Owner::Retained(_) => Vec::new(),
     };
     let data: serde_json::Map<String, Value> = output
         .data
@@ -276,7 +290,7 @@ fn written(output: &Output, version: u64) -> ObjectMeta {
         "resourceVersion": version.to_string(),
         "labels": output.labels,
         "annotations": output.annotations,
-        "ownerReferences": owner,
+        "ownerReferences": owners,
         "managedFields": [{"manager": metadata::NAME, "operation": "Apply", "apiVersion": "v1",
                            "fieldsType": "FieldsV1", "fieldsV1": {"f:data": data}}],
     });

@@ -26,6 +26,8 @@ pub struct Place<'a> {
     /// Whether what is there was written for this ApiKeyRef: while two fight for one target, or
     /// one has just lost it, the other's versions are not its own.
     pub is_own: bool,
+    /// Whether one that is gone has left it to this ApiKeyRef.
+    pub is_left: bool,
 }
 
 /// The places of a key: its target first, then the gateways of its Workspace.
@@ -68,6 +70,7 @@ impl<'a> Place<'a> {
         let found = snapshot.outputs.get(&id).map(|found| &**found);
         Self {
             is_own: found.is_some_and(|found| found.is_of_key(&facts.object.name.name)),
+            is_left: found.is_some_and(|found| found.is_left_to(&facts.object.name.name)),
             found,
             id,
             data_key: target.key.clone(),
@@ -83,6 +86,7 @@ impl<'a> Place<'a> {
             data_key,
             is_target: false,
             is_own: true,
+            is_left: false,
         }
     }
 
@@ -115,8 +119,11 @@ impl<'a> Place<'a> {
             // Another version than the one that stays, of which a plan was not finished.
             (Value::Keep, true) if self.held().is_some() => Some(Content::Emptied),
             // There is nothing to keep or to take away where nothing is.
-            (Value::Keep, true) => self.own().map(|_| Content::Kept(None)),
-            (Value::Empty(_), true) => self.own().map(|_| Content::Emptied),
+            (Value::Keep, true) if self.is_own => Some(Content::Kept(None)),
+            // Of others' values only those go that are left to nobody else.
+            (Value::Keep | Value::Empty(_), true) => {
+                (self.is_own || self.is_left).then_some(Content::Emptied)
+            }
             (Value::Keep | Value::Empty(_), false) => None,
         }
     }
