@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::digest::{Digest, Fingerprint};
 use crate::policy::key::SecretKey;
-use crate::policy::name::Name;
+use crate::policy::name::{Name, NamespacedName};
 use crate::policy::rotation::Origin;
 
 /// One version of a key, as remembered.
@@ -40,6 +40,9 @@ pub struct KeyMemory {
     pub uid: Name,
     /// The source Secret's resourceVersion then: while it has not moved, nothing is read.
     pub resource_version: Name,
+    /// The Workspace it was read for, on a target: whoever refers to another one since then has
+    /// given the value up.
+    pub workspace: Option<NamespacedName>,
     /// Digest of the value that was read then.
     pub sha256: Digest,
     /// Whether the value is not here, or not any more.
@@ -66,6 +69,9 @@ struct MemoryRow {
     from: String,
     uid: Name,
     rv: Name,
+    /// `NAMESPACE/NAME`.
+    #[serde(rename = "for", default, skip_serializing_if = "Option::is_none")]
+    workspace: Option<String>,
     sha256: Digest,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     emptied: bool,
@@ -124,6 +130,7 @@ impl From<KeyMemory> for MemoryRow {
             from: format!("{namespace}/{name}/{key}"),
             uid: memory.uid,
             rv: memory.resource_version,
+            workspace: memory.workspace.map(|workspace| workspace.to_string()),
             sha256: memory.sha256,
             emptied: memory.emptied,
             since: memory.since.as_second(),
@@ -148,6 +155,10 @@ impl TryFrom<MemoryRow> for KeyMemory {
             },
             uid: row.uid,
             resource_version: row.rv,
+            workspace: row
+                .workspace
+                .map(|text| NamespacedName::parse(&text).ok_or(NotARow))
+                .transpose()?,
             sha256: row.sha256,
             emptied: row.emptied,
             since: time(row.since)?,
@@ -187,6 +198,7 @@ mod tests {
             },
             uid: "u-1".into(),
             resource_version: "7".into(),
+            workspace: Some(NamespacedName::new("claude", "production")),
             sha256: Hex([0xab; 32]),
             emptied: false,
             since: at("2026-11-01T00:00:00Z"),
@@ -209,7 +221,7 @@ mod tests {
         assert_eq!(
             text,
             format!(
-                r#"{{"from":"claude/anthropic-search/api-key","uid":"u-1","rv":"7","sha256":"{sha256}","since":1793491200,"versions":[{version}]}}"#
+                r#"{{"from":"claude/anthropic-search/api-key","uid":"u-1","rv":"7","for":"claude/production","sha256":"{sha256}","since":1793491200,"versions":[{version}]}}"#
             )
         );
         let read: KeyMemory = serde_json::from_str(&text).expect("our own");

@@ -16,7 +16,7 @@ pub use output::{Heir, OtherOwner, OutputFacts, OutputId, OutputKind, Ownership,
 pub use pod::{LastPolicy, PodFacts, PodLookup, PodPhase, PodScope};
 pub use secret::{SecretFacts, SecretLookup, SourceNotes, ValueLookup};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -46,6 +46,8 @@ pub struct Snapshot {
     pub bindings: Vec<Arc<BindingFacts>>,
     /// ApiKeyRefs that refer to it, sorted by name.
     pub keys: Vec<Arc<KeyRefFacts>>,
+    /// Names of ApiKeyRefs that referred to it and are gone, and may have left a Secret.
+    pub departed: BTreeSet<NamespacedName>,
     /// Labels of the namespaces involved; one that is missing does not exist, or may not be seen.
     pub namespaces: BTreeMap<Name, Arc<Labels>>,
     /// Secrets that are referred to.

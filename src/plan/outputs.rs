@@ -189,10 +189,11 @@ pub fn stale(snapshot: &Snapshot, outputs: &[Output]) -> Vec<OutputId> {
         .map(|facts| (&facts.object.name, facts));
     let keys: BTreeMap<_, _> = keys.collect();
     let is_target = |id: &OutputId, name: &Name| {
-        let owner = keys.get(&NamespacedName::new(
-            id.name.namespace.clone(),
-            name.clone(),
-        ));
+        let name = NamespacedName::new(id.name.namespace.clone(), name.clone());
+        if snapshot.departed.contains(&name) {
+            return false;
+        }
+        let owner = keys.get(&name);
         // Of a key that is not understood, nothing can be said to be stale.
         owner.is_none_or(|facts| {
             let spec = facts.object.spec.as_ref().ok();
@@ -212,8 +213,12 @@ pub fn stale(snapshot: &Snapshot, outputs: &[Output]) -> Vec<OutputId> {
             Ownership::Controlled {
                 kind: Kind::ApiKeyRef,
                 name,
+                heirs,
                 ..
-            } => id.kind == OutputKind::Secret && !is_target(id, name),
+            } => {
+                let heirless = !heirs.iter().any(|heir| is_target(id, &heir.name));
+                id.kind == OutputKind::Secret && !is_target(id, name) && heirless
+            }
             Ownership::Controlled {
                 kind: Kind::RoleBinding,
                 ..

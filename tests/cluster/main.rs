@@ -33,6 +33,7 @@ mod operator;
 mod quiet;
 mod resource;
 mod restore;
+mod revocation;
 mod revoke;
 mod rights;
 mod schema;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         keys::tests(),
         contest::tests(),
         ending::tests(),
+        revocation::tests(),
         broken::tests(),
         calendar::tests(),
         canary::tests(),

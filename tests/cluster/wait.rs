@@ -45,7 +45,8 @@ where
         .context("it should be gone")
 }
 
-async fn watch_until<K, T>(
+/// Watches one object, which may not be there, until `condition` finds what it looks for.
+pub(crate) async fn watch_until<K, T>(
     api: &Api<K>,
     name: &str,
     within: Duration,

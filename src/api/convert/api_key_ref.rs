@@ -16,6 +16,9 @@ use crate::policy::key::{ApiKey, DEFAULT_TARGET_KEY, Next, Scope, Target};
 use crate::policy::name::Name;
 use crate::policy::rotation::{Origin, State};
 
+/// Kubernetes' finalizer of an object that goes after what it owns.
+const FOREGROUND: &str = "foregroundDeletion";
+
 /// The key a spec asks for.
 pub fn convert(meta: &ObjectMeta, spec: &ApiKeyRefSpec) -> Result<ApiKey, Invalid> {
     let ApiKeyRefSpec {
@@ -39,6 +42,9 @@ pub fn convert(meta: &ObjectMeta, spec: &ApiKeyRefSpec) -> Result<ApiKey, Invali
         let field = || format!("spec.revokedFingerprints[{i}]");
         Fingerprint::parse(text).ok_or_else(|| invalid(field(), "want 16 lower-case hex digits"))
     };
+    let retain = target
+        .as_ref()
+        .is_some_and(|target| target.deletion_policy == Some(DeletionPolicy::Retain));
     let revoked = revoked_fingerprints
         .iter()
         .flatten()
@@ -66,11 +72,11 @@ pub fn convert(meta: &ObjectMeta, spec: &ApiKeyRefSpec) -> Result<ApiKey, Invali
             |KeyTarget {
                  secret_name,
                  key,
-                 deletion_policy,
+                 deletion_policy: _,
              }| Target {
                 secret: Name::from(&**secret_name),
                 key: Name::from(key.as_deref().unwrap_or(DEFAULT_TARGET_KEY)),
-                retain: *deletion_policy == Some(DeletionPolicy::Retain),
+                retain,
             },
         ),
         used_by: subjects(
@@ -82,9 +88,16 @@ pub fn convert(meta: &ObjectMeta, spec: &ApiKeyRefSpec) -> Result<ApiKey, Invali
         issued_at: time(issued_at.as_ref()),
         expires_at: time(expires_at.as_ref()),
         rotation: rotation(wish.as_ref(), "spec.rotation")?,
-        revoked: *state == Some(KeyState::Revoked),
+        revoked: *state == Some(KeyState::Revoked) || (waits_for_dependents(meta) && !retain),
         revoked_fingerprints: revoked.collect::<Result<BTreeSet<_>, _>>()?,
     })
+}
+
+/// Whether it is being deleted and waits for what it owns to go first: what goes must not be
+/// made anew.
+fn waits_for_dependents(meta: &ObjectMeta) -> bool {
+    let mut finalizers = meta.finalizers.iter().flatten();
+    meta.deletion_timestamp.is_some() && finalizers.any(|name| name == FOREGROUND)
 }
 
 /// The versions a status remembers, latest first, the one in use among them.

@@ -129,6 +129,7 @@ fn snapshot() -> Snapshot {
         workspace: None,
         bindings: Vec::new(),
         keys: Vec::new(),
+        departed: std::collections::BTreeSet::new(),
         namespaces: BTreeMap::new(),
         secrets: BTreeMap::new(),
         outputs: BTreeMap::new(),

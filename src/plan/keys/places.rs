@@ -152,6 +152,7 @@ impl<'a> Place<'a> {
                 source: handle.source.clone(),
                 uid,
                 resource_version,
+                workspace: self.is_target.then(|| snapshot.name.clone()),
                 sha256: handle.digest,
                 emptied,
                 since: self.since((!emptied).then_some(handle.digest), now),

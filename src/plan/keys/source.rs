@@ -55,11 +55,19 @@ impl<'a> Settling<'a> {
     /// A permission that ended, and a wish, take the key away at once. A missing Workspace in
     /// the same namespace is a missing thing: the last good stays.
     pub(super) fn without_admission(&self, trouble: &Trouble) -> Value {
-        if trouble.reason == reason::WORKSPACE_NOT_FOUND || trouble.reason == reason::INVALID_SPEC {
+        let missing =
+            trouble.reason == reason::WORKSPACE_NOT_FOUND || trouble.reason == reason::INVALID_SPEC;
+        if missing && !self.was_for_another() {
             Value::Keep
         } else {
             Value::Empty(trouble.clone())
         }
+    }
+
+    /// Whether the value was put there for another Workspace than the one referred to now.
+    fn was_for_another(&self) -> bool {
+        let workspace = self.memory().and_then(|memory| memory.workspace.as_ref());
+        workspace.is_some_and(|workspace| *workspace != self.snapshot.name)
     }
 
     pub(super) fn value_matters(&self) -> bool {
@@ -240,7 +248,7 @@ impl<'a> Settling<'a> {
                 .next
                 .as_ref()
                 .is_none_or(|next| memory.source != next.source);
-        if moved || self.is_revoked(memory.sha256) {
+        if moved || self.was_for_another() || self.is_revoked(memory.sha256) {
             Value::Empty(trouble.clone())
         } else {
             Value::Keep

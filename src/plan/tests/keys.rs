@@ -518,3 +518,69 @@ fn one_id_for_different_keys_in_two_workspaces_is_pointed_out_to_both() {
     ));
     assert_eq!(both(&stage), (false, false));
 }
+
+#[test]
+fn what_a_deleted_key_leaves_goes_at_once_unless_it_is_to_stay() {
+    let gone = || Change::KeyRefGone(NamespacedName::new("claude", "search"));
+    let mut stage = mapped();
+    stage.remove(gone());
+    assert_eq!(stage.plan().stale, [OutputId::secret("claude", "target")]);
+    stage.carry_out();
+    assert!(stage.plan().stale.is_empty());
+
+    // Orphaned on purpose: Kubernetes took the owner away first.
+    let mut stage = mapped();
+    let id = OutputId::secret("claude", "target");
+    let name = NamespacedName::new("claude", "production");
+    let mut orphan = (*stage.snapshot(&name).outputs[&id]).clone();
+    orphan.owner = Ownership::Foreign;
+    stage.put_secret(orphan, id.name);
+    stage.remove(gone());
+    assert!(stage.plan().stale.is_empty());
+
+    // A namesake that came after it takes the Secret over.
+    let mut stage = mapped();
+    stage.remove(gone());
+    stage.apply(&key("claude/search", json!({})));
+    assert!(stage.plan().stale.is_empty() && is_key(&stage.plan(), KEY_A));
+}
+
+#[test]
+fn a_key_that_goes_after_what_it_owns_does_not_make_it_anew() {
+    let dying = |policy: &str| {
+        let target = json!({"target": {"secretName": "target", "deletionPolicy": policy}});
+        let mut stage = mapped();
+        let mut dying = key("claude/search", target.clone());
+        stage.apply(&dying);
+        stage.carry_out();
+        dying["metadata"]["deletionTimestamp"] = json!("2026-11-24T00:00:00Z");
+        dying["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
+        stage.apply(&dying);
+        stage.remove(Change::SecretGone(NamespacedName::new("claude", "target")));
+        content_of(&stage.plan(), "target").is_some()
+    };
+    assert!(!dying("Delete"));
+    assert!(dying("Retain"), "its target is not owned");
+}
+
+#[test]
+fn a_key_that_refers_to_another_workspace_that_is_not_there_is_emptied() {
+    let mut stage = mapped();
+    stage.apply(&key(
+        "claude/search",
+        json!({"workspaceRef": {"name": "staging"}}),
+    ));
+    let plan = stage.plan_of("claude/staging");
+    assert_eq!(content_of(&plan, "target"), Some(&Content::Emptied));
+    assert_eq!(
+        condition(&plan, "Ready", "claude/search").1,
+        "WorkspaceNotFound"
+    );
+    // The one it was for may come back: its value stays meanwhile.
+    let mut stage = mapped();
+    stage.remove(Change::WorkspaceGone(NamespacedName::new(
+        "claude",
+        "production",
+    )));
+    assert_eq!(content_of(&stage.plan(), "target"), Some(&kept(KEY_A)));
+}

@@ -127,10 +127,19 @@ impl World {
             attached.keys.insert(name.clone(), facts);
         }
         let of = after.as_ref().unwrap_or(name);
-        self.references
-            .set((Kind::ApiKeyRef, name.clone()), of, named);
+        let owner = (Kind::ApiKeyRef, name.clone());
+        self.references.set(owner.clone(), of, named);
+        self.forget_departed(name);
+        let left = self
+            .outputs_of
+            .get(&owner)
+            .is_some_and(|left| !left.is_empty());
+        if let (Some(workspace), None, true) = (&before, &after, left) {
+            let departed = self.departed.entry(workspace.clone()).or_default();
+            departed.insert(name.clone());
+        }
         let mut affected: Affected = before.into_iter().chain(after).collect();
-        affected.extend(self.claim(&(Kind::ApiKeyRef, name.clone())));
+        affected.extend(self.claim(&owner));
         affected
     }
 
@@ -283,6 +292,14 @@ impl World {
         }
     }
 
+    /// An ApiKeyRef is back, or has left nothing any more.
+    fn forget_departed(&mut self, key: &NamespacedName) {
+        self.departed.retain(|_, keys| {
+            keys.remove(key);
+            !keys.is_empty()
+        });
+    }
+
     fn set_owner(&mut self, id: OutputId, before: Option<Owner>, after: Option<Owner>) -> Affected {
         if before != after {
             if let Some(owned) = before
@@ -290,6 +307,9 @@ impl World {
                 .and_then(|owner| self.outputs_of.get_mut(owner))
             {
                 owned.remove(&id);
+                if let (true, Some((Kind::ApiKeyRef, key))) = (owned.is_empty(), &before) {
+                    self.forget_departed(key);
+                }
             }
             if let Some(owner) = &after {
                 self.outputs_of.entry(owner.clone()).or_default().insert(id);

@@ -53,6 +53,9 @@ pub struct World {
     secrets: HashMap<Name, SecretScope>,
     /// Our outputs by the object that owns them.
     outputs_of: HashMap<(Kind, NamespacedName), BTreeSet<OutputId>>,
+    /// By workspace: ApiKeyRefs that are gone and left outputs. Kubernetes collects these, but
+    /// takes its time.
+    departed: HashMap<NamespacedName, BTreeSet<NamespacedName>>,
     references: References,
     claims: Claims,
     names: Names,
@@ -82,6 +85,7 @@ impl World {
             config_maps: BTreeMap::new(),
             secrets: HashMap::new(),
             outputs_of: HashMap::new(),
+            departed: HashMap::new(),
             references: References::default(),
             claims: Claims::default(),
             names: Names::default(),
@@ -135,6 +139,7 @@ impl World {
             workspace: self.workspaces.get(workspace).cloned(),
             bindings: attached.bindings.values().cloned().collect(),
             keys: attached.keys.values().cloned().collect(),
+            departed: self.departed.get(workspace).cloned().unwrap_or_default(),
             namespaces: namespaces.filter_map(known).collect(),
             secrets,
             outputs: self.outputs(workspace, attached),
@@ -193,7 +198,10 @@ impl World {
             .keys
             .keys()
             .map(|key| (Kind::ApiKeyRef, key.clone()));
+        let departed = self.departed.get(workspace).into_iter().flatten();
+        let departed = departed.map(|key| (Kind::ApiKeyRef, key.clone()));
         let owners = owners.chain([(Kind::Workspace, workspace.clone())]);
+        let owners = owners.chain(departed);
         let owned = owners
             .filter_map(|owner| self.outputs_of.get(&owner))
             .flatten();
