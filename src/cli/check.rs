@@ -1,38 +1,29 @@
 //! `check`: one decision, and which binding made it.
 //! Must not hold a rule: it asks `decide` and prints the answer.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::caller::{SUBJECT_HELP, Typed};
 use super::failure::{Exit, Failure};
-use super::screen::{BAD, Format, GOOD, say, styled, table};
-use super::source::{Source, SourceArgs};
-use crate::facts::{SecretLookup, Snapshot};
+use super::screen::{BAD, Format, GOOD, styled, table};
+use super::source::SourceArgs;
 use crate::gateway::policy_json;
-use crate::policy::caller::{self, MAX_GROUPS};
-use crate::policy::decide::{Denial, Permit, Request, decide};
-use crate::policy::digest::Digest;
-use crate::policy::name::{NamespacedName, check_name};
-use crate::policy::subject::{Subject, SubjectId, SubjectRef};
+use crate::policy::decide::{Denial, Permit};
+use crate::policy::name::NamespacedName;
 use crate::policy::table::Policy;
 
 /// Say whether a request would be allowed, and why
 #[derive(clap::Args, Debug)]
-#[command(after_help = "\
-SUBJECT is one of
-  serviceaccount:NAMESPACE/NAME   a ServiceAccount of the cluster
-  user:ISSUER:NAME                a person or machine of one of the Workspace's issuers
-  group:ISSUER:NAME               a group of one, as if it called by itself
-  clientkey:NAMESPACE/NAME        whoever holds a key of this Secret
+#[command(after_help = format!("\
+{SUBJECT_HELP}
 
 Examples:
   anthropic-rbac check serviceaccount:search/search -w production --model claude-haiku-4-5 -f .
   anthropic-rbac check user:corp:uma@example.com --groups data-science -w claude/production \\
     --model claude-opus-4-5 --max-tokens 9999 -f examples/seed -o json
 
-Exit codes: 0 allowed, 1 denied, 2 no answer: bad input, or a cluster that cannot be read.")]
+Exit codes: 0 allowed, 1 denied, 2 no answer: bad input, or a cluster that cannot be read."))]
 pub struct Args {
     /// Who calls
     #[arg(value_name = "SUBJECT")]
@@ -80,33 +71,23 @@ struct Answer<'a> {
 /// Runs it.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     // Exit code 1 is an answer here, and nothing else may look like it.
-    decided(args).map_err(|failure| match failure {
-        Failure::Failed(message) => Failure::BadInput(message),
-        failure @ (Failure::BadInput(_) | Failure::Problems(_)) => failure,
-    })
+    decided(args).map_err(Failure::into_bad_input)
 }
 
 fn decided(args: &Args) -> Result<Exit, Failure> {
-    let subject =
-        SubjectRef::parse(&args.subject).map_err(|error| Failure::BadInput(error.to_string()))?;
-    let groups = groups(&subject, &args.groups)?;
+    let typed = Typed::parse(&args.subject, &args.groups)?;
     let at = args.at.unwrap_or_else(Timestamp::now);
     let source = args.source.read()?;
     let workspace = source.workspace(&args.workspace)?;
     let (snapshot, assumptions) = source.snapshot(&workspace, at)?;
-    let ids = ids(&subject, &source, &snapshot, args.source.is_strict())?;
+    let caller = typed.caller(&source, &snapshot)?;
     let Some(resolution) = crate::plan::plan(&snapshot).resolution else {
         return Err(Failure::BadInput(format!(
             "Workspace {workspace} does not exist"
         )));
     };
-    let outcome = outcome(&resolution.policy, &ids, |subject| Request {
-        subject,
-        groups: &groups,
-        model: &args.model,
-        max_tokens: args.max_tokens,
-        at,
-    });
+    let asked = (args.model.as_str(), args.max_tokens);
+    let outcome = caller.decide(&resolution.policy, asked, at);
     let answer = Answer::new(args, &workspace, &resolution.policy, &outcome, assumptions);
     super::screen::answer(&match args.format {
         Format::Text => answer.text(),
@@ -117,81 +98,6 @@ fn decided(args: &Args) -> Result<Exit, Failure> {
     } else {
         Exit::No
     })
-}
-
-/// A Secret can hold several client keys: what holds for it holds for every one of them.
-fn outcome<'a>(
-    policy: &Policy,
-    ids: &[SubjectId],
-    request: impl Fn(SubjectId) -> Request<'a>,
-) -> Result<Permit, Denial> {
-    let mut permit = Err(Denial::NoRole);
-    for id in ids {
-        permit = Ok(decide(policy, &request(*id))?);
-    }
-    permit
-}
-
-/// The groups that count, as the gateway would pick them.
-fn groups(subject: &SubjectRef, names: &[String]) -> Result<Vec<SubjectId>, Failure> {
-    if names.is_empty() {
-        return Ok(Vec::new());
-    }
-    let SubjectRef::Known(Subject::User { issuer, .. }) = subject else {
-        return Err(Failure::BadInput(
-            "--groups goes with a user: only users have groups".to_owned(),
-        ));
-    };
-    let sorted: BTreeSet<&str> = names.iter().map(String::as_str).collect();
-    if let Some((name, why)) = sorted
-        .iter()
-        .find_map(|name| Some((name, check_name(name).err()?)))
-    {
-        return Err(Failure::BadInput(format!("group '{name}' {why}")));
-    }
-    if sorted.len() > MAX_GROUPS {
-        say(format_args!(
-            "note: of {} groups only the first {MAX_GROUPS} count",
-            sorted.len()
-        ));
-    }
-    Ok(caller::groups(issuer, sorted))
-}
-
-/// What the subject is looked up by.
-fn ids(
-    subject: &SubjectRef,
-    source: &Source,
-    snapshot: &Snapshot,
-    strict: bool,
-) -> Result<Vec<SubjectId>, Failure> {
-    let secret = match subject {
-        SubjectRef::Known(subject) => return Ok(vec![subject.id()]),
-        SubjectRef::ClientKeySecret(secret) => secret,
-    };
-    let id = |digest: Digest| Subject::ClientKey(digest).id();
-    let unknown = |why: &str| Err(Failure::BadInput(format!("Secret {secret} {why}")));
-    if let Some(values) = source.materials.get(secret) {
-        return match values
-            .values()
-            .map(|value| id(value.facts().digest))
-            .collect::<Vec<_>>()
-        {
-            ids if ids.is_empty() => unknown("holds no key"),
-            ids => Ok(ids),
-        };
-    }
-    match snapshot.secrets.get(secret) {
-        Some(SecretLookup::Present(_)) => unknown(
-            "is not read from a cluster, so its keys are not known; put it among manifests of -f",
-        ),
-        Some(SecretLookup::Denied) => unknown("may not be looked at by you"),
-        Some(SecretLookup::Absent) => unknown("does not exist"),
-        None if strict || source.is_cluster => unknown("does not exist, or nothing names it"),
-        Some(SecretLookup::Assumed) | None => {
-            Ok(vec![id(crate::plan::client_keys::assumed(secret))])
-        }
-    }
 }
 
 // === impl Answer ===

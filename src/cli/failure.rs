@@ -42,6 +42,14 @@ impl Failure {
         }
     }
 
+    /// The same with exit code 2, of commands whose exit code 1 is an answer.
+    pub fn into_bad_input(self) -> Self {
+        match self {
+            Self::Failed(message) => Self::BadInput(message),
+            failure @ (Self::BadInput(_) | Self::Problems(_)) => failure,
+        }
+    }
+
     /// What a script sees.
     pub fn exit_code(&self) -> ExitCode {
         match self {

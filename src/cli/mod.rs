@@ -2,7 +2,9 @@
 //! and from its answer to text.
 //! Must not hold rules: whatever is decided is decided in `plan` and `policy`.
 
+mod access;
 mod calendar;
+mod caller;
 mod check;
 mod completions;
 mod crds;
@@ -21,6 +23,7 @@ mod revoke;
 mod schema;
 mod screen;
 mod source;
+mod who_can;
 
 use std::process::ExitCode;
 
@@ -64,6 +67,8 @@ enum Command {
     Operator(operator::Args),
     Render(render::Args),
     Check(check::Args),
+    Access(access::Args),
+    WhoCan(who_can::Args),
     Explain(explain::Args),
     Keys(keys::Args),
     Calendar(calendar::Args),
@@ -83,6 +88,8 @@ pub fn main() -> ExitCode {
         Command::Operator(args) => operator::run(args),
         Command::Render(args) => render::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Access(args) => access::run(&args),
+        Command::WhoCan(args) => who_can::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Calendar(args) => calendar::run(&args),

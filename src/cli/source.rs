@@ -22,7 +22,7 @@ use crate::facts::{SecretLookup, Snapshot};
 use crate::material::KeyMaterial;
 use crate::plan::output::{Plan, StatusUpdate};
 use crate::plan::world::World;
-use crate::policy::finding::ObjectId;
+use crate::policy::finding::{Kind, ObjectId};
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::nearest::suggestion;
 use crate::policy::subject::SubjectRef;
@@ -81,6 +81,23 @@ pub struct Source {
     only: Option<Name>,
     /// Workspaces that exist.
     existing: BTreeSet<NamespacedName>,
+}
+
+/// Where an object is written, when it is in a file.
+#[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize)]
+pub struct Place {
+    file: Option<String>,
+    line: Option<u32>,
+}
+
+// === impl Place ===
+
+impl Place {
+    /// As `file:line`.
+    pub fn text(&self) -> Option<String> {
+        let (file, line) = (self.file.as_ref()?, self.line?);
+        Some(format!("{file}:{line}"))
+    }
 }
 
 // === impl ClusterArgs ===
@@ -172,6 +189,18 @@ impl Source {
                 .is_none_or(|namespace| *namespace == name.namespace)
         };
         self.world.workspaces().into_iter().filter(meant).collect()
+    }
+
+    /// Where one of our objects is written.
+    pub fn place(&self, kind: Kind, name: &NamespacedName) -> Place {
+        let origin = self.origins.get(&ObjectId::new(kind, name));
+        origin.map_or_else(Place::default, |origin| {
+            let (file, mark) = origin.of("");
+            Place {
+                file: Some(file.to_owned()),
+                line: Some(mark.line),
+            }
+        })
     }
 
     /// Whether all workspaces there are are meant.

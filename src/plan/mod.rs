@@ -4,6 +4,7 @@
 // A new variant of ours must be looked at wherever it matters.
 #![warn(clippy::wildcard_enum_match_arm)]
 
+mod ahead;
 pub mod client_keys;
 mod findings;
 pub mod keys;
@@ -15,6 +16,9 @@ mod status;
 mod tests;
 pub mod world;
 pub mod write;
+
+pub use ahead::ahead;
+pub use status::role_binding::unattached;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

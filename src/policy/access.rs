@@ -37,6 +37,8 @@ pub struct Identity {
 pub struct Access<'a> {
     /// Why every request of it is denied; `None` when some model is allowed.
     pub denied: Option<Denial>,
+    /// Who of it is blocked.
+    pub blocked: Vec<&'a SubjectRef>,
     /// Its grants in force that open some model of the workspace.
     pub grants: Vec<Opened<'a>>,
     /// The key its requests go out with.
@@ -118,8 +120,8 @@ impl Caller {
 
     /// What it may do at a time.
     pub fn access<'a>(&'a self, policy: &'a Policy, at: Timestamp) -> Access<'a> {
-        let identities = std::iter::once(&self.subject).chain(&self.groups);
-        let rows = identities.flat_map(|identity| {
+        let identities = || std::iter::once(&self.subject).chain(&self.groups);
+        let rows = identities().flat_map(|identity| {
             let id = identity.ids.first();
             let row = id.and_then(|id| policy.subjects.get(id));
             let grants = row.into_iter().flat_map(|row| &row.grants);
@@ -138,8 +140,12 @@ impl Caller {
         };
         let groups = self.group_ids();
         let id = self.subject.ids.first();
+        let blocked = identities()
+            .filter(|identity| identity.ids.iter().any(|id| policy.blocked.contains(id)))
+            .map(|identity| &identity.named);
         Access {
             denied,
+            blocked: blocked.collect(),
             key: id.and_then(|id| key_of(policy, *id, &groups)),
             requests_per_minute: grants.iter().map(|grant| grant.requests_per_minute).max(),
             grants,

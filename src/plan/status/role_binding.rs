@@ -139,7 +139,8 @@ fn refuse(conditions: &mut Conditions<'_>, reason: &str, message: &str) {
     }
 }
 
-fn unattached(snapshot: &Snapshot, facts: &BindingFacts) -> (&'static str, String) {
+/// Why a binding gets nothing of a Workspace that is not there or not accepted.
+pub fn unattached(snapshot: &Snapshot, facts: &BindingFacts) -> (&'static str, String) {
     let workspace = &snapshot.name;
     let here = facts.object.name.namespace == workspace.namespace;
     if snapshot.workspace.is_some() && here {

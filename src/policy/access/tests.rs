@@ -149,6 +149,8 @@ fn a_caller_without_any_access_is_told_the_denial_that_says_most() {
     let blocked = uma.access(&policy, at(9));
     assert_eq!(blocked.denied, Some(Denial::SubjectBlocked));
     assert_eq!(blocked.grants.len(), 1, "what it would have");
+    let named = SubjectRef::parse("user:corp:uma").expect("a subject");
+    assert_eq!(blocked.blocked, [&named]);
 }
 
 #[test]
