@@ -188,11 +188,8 @@ impl InWorkspace {
         } else {
             styled(BAD, format_args!("{}: denied", self.workspace))
         };
-        match (&self.message, self.reason) {
-            (Some(message), Some(reason)) => {
-                let _ = write!(text, ", {message} ({reason})");
-            }
-            (Some(_) | None, _) => {}
+        if let (Some(message), Some(reason)) = (&self.message, self.reason) {
+            let _ = write!(text, ", {message} ({reason})");
         }
         if let (Some(key), Some(rate), true) = (
             &self.api_key_ref,

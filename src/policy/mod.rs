@@ -12,6 +12,7 @@ pub mod access;
 pub mod body;
 pub mod caller;
 pub mod catalogue;
+pub mod compare;
 pub mod decide;
 pub mod digest;
 pub mod explain;
