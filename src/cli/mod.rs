@@ -8,6 +8,7 @@ mod caller;
 mod check;
 mod completions;
 mod crds;
+mod diff;
 mod explain;
 mod failure;
 mod folder;
@@ -69,6 +70,7 @@ enum Command {
     Check(check::Args),
     Access(access::Args),
     WhoCan(who_can::Args),
+    Diff(diff::Args),
     Explain(explain::Args),
     Keys(keys::Args),
     Calendar(calendar::Args),
@@ -90,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Access(args) => access::run(&args),
         Command::WhoCan(args) => who_can::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Calendar(args) => calendar::run(&args),

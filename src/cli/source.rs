@@ -4,6 +4,7 @@
 mod cluster;
 mod files;
 mod keys;
+mod overlay;
 mod reported;
 
 pub use keys::Key;
@@ -75,6 +76,8 @@ pub struct Source {
     pub refused: BTreeMap<ObjectId, Option<NamespacedName>>,
     /// What the operator of a cluster says of objects as they are now.
     pub reported: BTreeMap<ObjectId, StatusUpdate>,
+    /// ApiKeyRefs that a cluster does not have yet: their values are taken to be good.
+    new_keys: BTreeSet<NamespacedName>,
     /// Whether it was read from a cluster.
     pub is_cluster: bool,
     /// Only Workspaces of this namespace are meant.
@@ -97,6 +100,54 @@ impl Place {
     pub fn text(&self) -> Option<String> {
         let (file, line) = (self.file.as_ref()?, self.line?);
         Some(format!("{file}:{line}"))
+    }
+}
+
+/// What two sides that are compared take.
+#[derive(clap::Args, Debug)]
+pub struct ChangeArgs {
+    /// Manifests as they would be: files, folders with all below them, or - for stdin
+    #[arg(short = 'f', long = "filename", value_name = "PATH", num_args = 1.., required = true)]
+    files: Vec<PathBuf>,
+    /// What they are compared with: manifests as they are, or 'cluster', to which they would be
+    /// applied: what they do not mention stays
+    #[arg(long, value_name = "PATH|cluster", num_args = 1.., default_value = "cluster")]
+    against: Vec<PathBuf>,
+    /// Namespace of manifests that name none [default: default]; from a cluster, only Workspaces
+    /// of this one
+    #[arg(short, long, value_name = "NS")]
+    namespace: Option<String>,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+// === impl ChangeArgs ===
+
+impl ChangeArgs {
+    /// Reads both sides: as it is, and as it would be.
+    ///
+    /// # Errors
+    /// When manifests are wrong, or the cluster cannot be read.
+    pub fn read(&self) -> Result<(Source, Source), Failure> {
+        let namespace = self.namespace.as_deref().unwrap_or("default");
+        let fine = |(source, problems): (Source, Vec<Problem>)| match problems.is_empty() {
+            true => Ok(source),
+            false => Err(Failure::from(problems)),
+        };
+        if self.against != [PathBuf::from("cluster")] {
+            let before = fine(files::read(&self.against, namespace, false)?)?;
+            let after = fine(files::read(&self.files, namespace, false)?)?;
+            return Ok((before, after));
+        }
+        let (manifests, problems) = super::manifests::load(&self.files, namespace);
+        if !problems.is_empty() {
+            return Err(problems.into());
+        }
+        let only = self.namespace.as_deref().map(Name::from);
+        super::block_on(async {
+            let fetched = cluster::Fetched::read(&self.cluster).await?;
+            overlay::read(fetched, manifests, only).await
+        })
     }
 }
 
@@ -173,7 +224,10 @@ impl SourceArgs {
             return files::read(&self.files, namespace, self.strict);
         }
         let only = self.namespace.as_deref().map(Name::from);
-        let source = super::block_on(cluster::read(&self.cluster, only))?;
+        let source = super::block_on(async {
+            let mut fetched = cluster::Fetched::read(&self.cluster).await?;
+            fetched.source(only).await
+        })?;
         Ok((source, Vec::new()))
     }
 }
@@ -223,7 +277,7 @@ impl Source {
             ))
         })?;
         let assumptions = if self.is_cluster {
-            reported::fill_in(&mut snapshot)
+            reported::fill_in(&mut snapshot, &self.new_keys)
         } else {
             assumed(&snapshot)
         };
@@ -295,27 +349,12 @@ impl Source {
 /// Secrets that count as there because nobody looked. Targets are no part of it: those are made,
 /// not found.
 fn assumed(snapshot: &Snapshot) -> Vec<String> {
-    let client_key = |subject: &SubjectRef| match subject {
-        SubjectRef::ClientKeySecret(secret) => Some(secret.clone()),
-        SubjectRef::Known(_) => None,
-    };
-    let mut needed = BTreeSet::new();
-    if let Some(Ok(workspace)) = snapshot.workspace.as_ref().map(|facts| &facts.object.spec) {
-        needed.extend(workspace.blocked.iter().filter_map(client_key));
-    }
-    for grant in snapshot
-        .bindings
-        .iter()
-        .filter_map(|facts| facts.object.spec.as_ref().ok())
-    {
-        needed.extend(grant.subjects.iter().filter_map(client_key));
-    }
+    let mut needed = client_key_secrets(snapshot);
     for key in snapshot
         .keys
         .iter()
         .filter_map(|facts| facts.object.spec.as_ref().ok())
     {
-        needed.extend(key.used_by.iter().filter_map(client_key));
         needed.insert(key.source.secret());
         needed.extend(key.next.as_ref().map(|next| next.source.secret()));
     }
@@ -325,4 +364,20 @@ fn assumed(snapshot: &Snapshot) -> Vec<String> {
     assumed
         .map(|name| format!("Secret {name} is there and holds what it should"))
         .collect()
+}
+
+/// Secrets that are named for the client keys in them.
+fn client_key_secrets(snapshot: &Snapshot) -> BTreeSet<NamespacedName> {
+    let workspace = snapshot.workspace.iter();
+    let blocked = workspace.filter_map(|facts| Some(&facts.object.spec.as_ref().ok()?.blocked));
+    let bindings = snapshot.bindings.iter();
+    let bound = bindings.filter_map(|facts| Some(&facts.object.spec.as_ref().ok()?.subjects));
+    let keys = snapshot.keys.iter();
+    let served = keys.filter_map(|facts| Some(&facts.object.spec.as_ref().ok()?.used_by));
+    let subjects = blocked.chain(bound).chain(served).flatten();
+    let secrets = subjects.filter_map(|subject| match subject {
+        SubjectRef::ClientKeySecret(secret) => Some(secret.clone()),
+        SubjectRef::Known(_) => None,
+    });
+    secrets.collect()
 }

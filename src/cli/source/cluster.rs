@@ -19,87 +19,134 @@ use crate::api::metadata::{MANAGED_BY, NAME};
 use crate::api::{ApiKeyRef, RoleBinding, Workspace, convert};
 use crate::cli::failure::Failure;
 use crate::cli::screen::{say, warning_prefix};
-use crate::facts::StatusMark;
+use crate::facts::{
+    BindingFacts, KeyRefFacts, OutputFacts, SecretFacts, StatusMark, WorkspaceFacts,
+};
 use crate::plan::output::{Status, StatusUpdate};
 use crate::plan::world::{Access, Change, Unseen, World};
 use crate::policy::catalogue::Catalogue;
 use crate::policy::digest::Hex;
 use crate::policy::finding::ObjectId;
 use crate::policy::name::{Name, NamespacedName};
+use crate::policy::selector::Labels;
 
 /// Objects in one answer of the API server.
 const PAGE: u32 = 500;
 
-/// Reads the cluster. A decision needs facts of all namespaces, so all are read whatever `only`
-/// says about the Workspaces that are meant.
-pub async fn read(args: &ClusterArgs, only: Option<Name>) -> Result<Source, Failure> {
-    let client = args.client().await?;
-    let mut world = World::new(Arc::new(Catalogue::built_in()), Unseen::Waits);
-    let workspaces = ours::<Workspace>(&client).await?;
-    let bindings = ours::<RoleBinding>(&client).await?;
-    let keys = ours::<ApiKeyRef>(&client).await?;
-    let reported = reported(&workspaces, &bindings, &keys);
-    let workspaces: Vec<_> = workspaces.iter().filter_map(convert::workspace).collect();
-    let existing: BTreeSet<_> = workspaces
-        .iter()
-        .map(|facts| facts.object.name.clone())
-        .collect();
-    // Without what their statuses say now, a plan says all that they should say.
-    for mut facts in workspaces {
-        facts.object.status = StatusMark::default();
-        world.apply(Change::Workspace(facts));
-    }
-    for mut facts in bindings.iter().filter_map(convert::role_binding) {
-        facts.object.status = StatusMark::default();
-        world.apply(Change::Binding(facts));
-    }
-    for mut facts in keys.iter().filter_map(convert::api_key_ref) {
-        facts.object.status = StatusMark::default();
-        world.apply(Change::KeyRef(facts));
-    }
-    for namespace in listed(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), "").await? {
-        if let Some((name, labels)) = convert::namespace(&namespace) {
-            world.apply(Change::Namespace(name, labels));
+/// What was read of a cluster. A decision needs facts of all namespaces, so all are read.
+#[derive(Clone)]
+pub struct Fetched {
+    client: Client,
+    pub workspaces: Vec<WorkspaceFacts>,
+    pub bindings: Vec<BindingFacts>,
+    pub keys: Vec<KeyRefFacts>,
+    /// Labels of namespaces.
+    pub namespaces: BTreeMap<Name, Labels>,
+    config_maps: Vec<(NamespacedName, OutputFacts)>,
+    /// Secrets of the namespaces that were looked at; `None` of those that may not be.
+    secrets: BTreeMap<Name, Option<Vec<(NamespacedName, SecretFacts)>>>,
+    reported: BTreeMap<ObjectId, StatusUpdate>,
+}
+
+// === impl Fetched ===
+
+impl Fetched {
+    /// Reads all but Secrets.
+    pub async fn read(args: &ClusterArgs) -> Result<Self, Failure> {
+        let client = args.client().await?;
+        let workspaces = ours::<Workspace>(&client).await?;
+        let bindings = ours::<RoleBinding>(&client).await?;
+        let keys = ours::<ApiKeyRef>(&client).await?;
+        let namespaces = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
+        let namespaces = listed(namespaces, "").await?;
+        let selector = format!("{MANAGED_BY}={NAME}");
+        let config_maps = metadata::<ConfigMap>(&client, None, &selector).await?;
+        if config_maps.is_none() {
+            say(format_args!(
+                "{}you may not list ConfigMaps; what exists already is not known",
+                warning_prefix()
+            ));
         }
-    }
-    let selector = format!("{MANAGED_BY}={NAME}");
-    match metadata::<ConfigMap>(&client, None, &selector).await? {
-        Some(config_maps) => {
-            for (name, meta) in config_maps {
-                world.apply(Change::ConfigMap(name, convert::output(&meta)));
-            }
-        }
-        None => say(format_args!(
-            "{}you may not list ConfigMaps; what exists already is not known",
-            warning_prefix()
-        )),
-    }
-    for namespace in world.secret_namespaces() {
-        let access = match metadata::<Secret>(&client, Some(&namespace), "").await? {
-            Some(secrets) => {
-                for (name, meta) in secrets {
-                    world.apply(Change::Secret(name, convert::secret(&meta)));
-                }
-                Access::Listed
-            }
-            None => Access::Denied,
+        let config_maps = config_maps.into_iter().flatten();
+        let mut fetched = Self {
+            reported: reported(&workspaces, &bindings, &keys),
+            workspaces: workspaces.iter().filter_map(convert::workspace).collect(),
+            bindings: bindings.iter().filter_map(convert::role_binding).collect(),
+            keys: keys.iter().filter_map(convert::api_key_ref).collect(),
+            namespaces: namespaces.iter().filter_map(convert::namespace).collect(),
+            config_maps: config_maps
+                .map(|(name, meta)| (name, convert::output(&meta)))
+                .collect(),
+            secrets: BTreeMap::new(),
+            client,
         };
-        world.apply(Change::SecretAccess(namespace, access));
+        // Without what their statuses say now, a plan says all that they should say.
+        let workspaces = fetched.workspaces.iter_mut();
+        workspaces.for_each(|facts| facts.object.status = StatusMark::default());
+        let bindings = fetched.bindings.iter_mut();
+        bindings.for_each(|facts| facts.object.status = StatusMark::default());
+        let keys = fetched.keys.iter_mut();
+        keys.for_each(|facts| facts.object.status = StatusMark::default());
+        Ok(fetched)
     }
-    // Nothing the command line answers depends on pods.
-    for scope in world.pod_scopes() {
-        world.apply(Change::PodAccess(scope, Access::Denied));
+
+    /// All that is known, with the Secrets that it takes: those are looked at now.
+    pub async fn source(&mut self, only: Option<Name>) -> Result<Source, Failure> {
+        let mut world = World::new(Arc::new(Catalogue::built_in()), Unseen::Waits);
+        let workspaces = self.workspaces.iter().cloned().map(Change::Workspace);
+        let bindings = self.bindings.iter().cloned().map(Change::Binding);
+        let keys = self.keys.iter().cloned().map(Change::KeyRef);
+        let namespaces = self.namespaces.iter();
+        let namespaces = namespaces.map(|(name, l)| Change::Namespace(name.clone(), l.clone()));
+        let config_maps = self.config_maps.iter().cloned();
+        let config_maps = config_maps.map(|(name, facts)| Change::ConfigMap(name, facts));
+        let objects = workspaces.chain(bindings).chain(keys);
+        for change in objects.chain(namespaces).chain(config_maps) {
+            world.apply(change);
+        }
+        for namespace in world.secret_namespaces() {
+            let secrets = match self.secrets.get(&namespace) {
+                Some(known) => known.clone(),
+                None => {
+                    let found = metadata::<Secret>(&self.client, Some(&namespace), "").await?;
+                    let facts = found.map(|found| {
+                        let facts = found.into_iter();
+                        facts
+                            .map(|(name, meta)| (name, convert::secret(&meta)))
+                            .collect::<Vec<_>>()
+                    });
+                    self.secrets.insert(namespace.clone(), facts.clone());
+                    facts
+                }
+            };
+            let access = match secrets {
+                Some(secrets) => {
+                    for (name, facts) in secrets {
+                        world.apply(Change::Secret(name, facts));
+                    }
+                    Access::Listed
+                }
+                None => Access::Denied,
+            };
+            world.apply(Change::SecretAccess(namespace, access));
+        }
+        // Nothing the command line answers depends on pods.
+        for scope in world.pod_scopes() {
+            world.apply(Change::PodAccess(scope, Access::Denied));
+        }
+        let existing = self.workspaces.iter();
+        Ok(Source {
+            world,
+            materials: BTreeMap::new(),
+            origins: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            reported: self.reported.clone(),
+            new_keys: BTreeSet::new(),
+            is_cluster: true,
+            only,
+            existing: existing.map(|facts| facts.object.name.clone()).collect(),
+        })
     }
-    Ok(Source {
-        world,
-        materials: BTreeMap::new(),
-        origins: BTreeMap::new(),
-        refused: BTreeMap::new(),
-        reported,
-        is_cluster: true,
-        only,
-        existing,
-    })
 }
 
 /// What the operator says of objects, as far as it is about their present specs.
@@ -155,7 +202,7 @@ impl ClusterArgs {
     /// # Errors
     /// When it cannot be read.
     pub async fn read(&self) -> Result<Source, Failure> {
-        read(self, None).await
+        Fetched::read(self).await?.source(None).await
     }
 
     /// A client that gives up soon: somebody is waiting.

@@ -83,6 +83,7 @@ pub fn read(
         origins,
         refused,
         reported: BTreeMap::new(),
+        new_keys: BTreeSet::new(),
         is_cluster: false,
         only: None,
         existing,
@@ -90,7 +91,10 @@ pub fn read(
     Ok((source, problems))
 }
 
-fn known(values: &BTreeMap<Name, KeyMaterial>) -> BTreeMap<Name, crate::policy::key::ValueFacts> {
+/// Digests of values.
+pub fn known(
+    values: &BTreeMap<Name, KeyMaterial>,
+) -> BTreeMap<Name, crate::policy::key::ValueFacts> {
     values
         .iter()
         .map(|(key, value)| (key.clone(), value.facts()))

@@ -12,14 +12,24 @@ use crate::policy::digest::{Digest, Fingerprint, Hex};
 use crate::policy::key::{SecretKey, Shape, ValueFacts};
 use crate::policy::name::{Name, NamespacedName};
 
-/// Fills in what was reported, and says so.
-pub fn fill_in(snapshot: &mut Snapshot) -> Vec<String> {
+/// Fills in what was reported, and says so. Keys that are new have nothing reported of them: they
+/// are taken to be good. So are client keys, which no status shows: something stands in for all
+/// that are in one Secret, since what holds for one of them holds for each.
+pub fn fill_in(snapshot: &mut Snapshot, new: &BTreeSet<NamespacedName>) -> Vec<String> {
     let mut values: BTreeMap<NamespacedName, BTreeMap<Name, ValueFacts>> = BTreeMap::new();
     let mut taken_over = BTreeSet::new();
     for facts in &snapshot.keys {
         for source in sources(facts) {
             let known = match lookup(snapshot, facts, source) {
                 ValueLookup::Known(value) => value,
+                ValueLookup::Unread | ValueLookup::Denied if new.contains(&facts.object.name) => {
+                    taken_over.insert(format!("Secret {} holds an API key", source.secret()));
+                    let assumed = ["assumed", &source.namespace, &source.name, &source.key];
+                    ValueFacts {
+                        digest: Digest::of_lines(&assumed),
+                        shape: Shape::ApiKey,
+                    }
+                }
                 ValueLookup::Unread | ValueLookup::Denied => {
                     let Some(fingerprint) = in_use(&facts.versions) else {
                         continue;
@@ -48,6 +58,27 @@ pub fn fill_in(snapshot: &mut Snapshot) -> Vec<String> {
     {
         // It is whoever asks that may not look; the operator may, or its report says otherwise.
         *lookup = SecretLookup::Present(Arc::new(unseen(&snapshot.name)));
+    }
+    for secret in super::client_key_secrets(snapshot) {
+        let Some(SecretLookup::Present(facts)) = snapshot.secrets.get_mut(&secret) else {
+            continue;
+        };
+        // Whether one that may not be seen has the label is not known either.
+        let may_be = facts.is_client_key || facts.uid.is_empty();
+        if may_be && facts.values.is_none() {
+            taken_over.insert(format!(
+                "the client keys in Secret {secret} are valid, and used by no other namespace"
+            ));
+            let facts = Arc::make_mut(facts);
+            facts.is_client_key = true;
+            values.entry(secret.clone()).or_default().insert(
+                Name::from(""),
+                ValueFacts {
+                    digest: crate::plan::client_keys::assumed(&secret),
+                    shape: Shape::ClientKey,
+                },
+            );
+        }
     }
     for (secret, values) in values {
         if let Some(SecretLookup::Present(facts)) = snapshot.secrets.get_mut(&secret) {
@@ -150,7 +181,7 @@ mod tests {
             // Who may not look keeps to the status anyway; who may look has to.
             let before = version_in_policy(&snapshot);
             assert_eq!(before.is_some(), access == Access::Denied);
-            let assumed = fill_in(&mut snapshot);
+            let assumed = fill_in(&mut snapshot, &BTreeSet::new());
             assert_eq!(
                 assumed,
                 [format!(
@@ -169,7 +200,7 @@ mod tests {
     fn a_key_whose_status_shows_no_version_stays_unusable() {
         for access in [Access::Listed, Access::Denied] {
             let mut snapshot = snapshot(json!({}), access);
-            assert_eq!(fill_in(&mut snapshot), [""; 0]);
+            assert_eq!(fill_in(&mut snapshot, &BTreeSet::new()), [""; 0]);
             assert_eq!(version_in_policy(&snapshot), None, "{access:?}");
         }
     }
