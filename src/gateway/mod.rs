@@ -5,4 +5,5 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod console;
+pub mod fit;
 pub mod policy_json;

@@ -18,6 +18,8 @@ pub const FILE: &str = "policy.json";
 pub const VERSION: &str = "v1";
 /// Most bytes of subjects in one object: half of what a ConfigMap may hold.
 pub const SHARD_BYTES: usize = 512 * 1024;
+/// Most bytes of `policy.json`: what a ConfigMap may hold, less what describes it.
+const OBJECT_BYTES: usize = 960 * 1024;
 /// Most shards of subjects.
 pub const MAX_SHARDS: usize = 64;
 
@@ -89,7 +91,7 @@ pub fn render(policy: &Policy) -> Rendered {
     lines.iter().for_each(|(_, line)| whole.push_str(line));
     let revision = ContentId::of(whole.as_bytes());
 
-    let shards = shards(&lines);
+    let shards = shards(&lines, OBJECT_BYTES.saturating_sub(settings.len()));
     let inline = if shards.is_empty() {
         lines.as_slice()
     } else {
@@ -151,20 +153,21 @@ pub fn shard_of(id: &SubjectId, count: usize) -> usize {
     usize::from(id.0[0]) * count / 256
 }
 
-fn shards(lines: &[(SubjectId, String)]) -> Vec<String> {
+/// The shards, unless all subjects have `room` beside the rest.
+fn shards(lines: &[(SubjectId, String)], room: usize) -> Vec<String> {
     let size = |line: &str| line.len() + "  ,\n".len();
-    let fits = |count: usize| {
+    let fits = |count: usize, most: usize| {
         let mut sizes = vec![0; count];
         lines
             .iter()
             .for_each(|(id, line)| sizes[shard_of(id, count)] += size(line));
-        sizes.iter().all(|size| *size <= SHARD_BYTES)
+        sizes.iter().all(|size| *size <= most)
     };
-    if fits(1) {
+    if fits(1, SHARD_BYTES.min(room)) {
         return Vec::new();
     }
     let mut count = 2;
-    while count < MAX_SHARDS && !fits(count) {
+    while count < MAX_SHARDS && !fits(count, SHARD_BYTES) {
         count *= 2;
     }
     (0..count)
@@ -205,7 +208,7 @@ fn object<'a>(lines: impl Iterator<Item = &'a String>, indent: &str, closing: &s
     text
 }
 
-fn json(value: &impl Serialize) -> String {
+pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("rows are plain data with text keys")
 }
 

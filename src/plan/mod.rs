@@ -7,6 +7,7 @@
 mod ahead;
 pub mod client_keys;
 mod findings;
+mod full;
 pub mod keys;
 pub mod output;
 pub mod outputs;
@@ -92,7 +93,9 @@ fn attached(
     settled: &[Option<Settled>],
     plan: &mut Plan,
 ) {
-    let resolution = resolved(snapshot, workspace, settled);
+    let mut resolution = resolved(snapshot, workspace, settled);
+    let lost = full::fit(snapshot, &mut resolution);
+    let settled = &*full::settle(snapshot, &lost, settled);
     let rendered = policy_json::render(&resolution.policy);
     let config_maps = outputs::config_maps(snapshot, &resolution, &rendered);
     let unwritten = status::workspace::unwritten(snapshot, &config_maps);
@@ -125,9 +128,12 @@ fn attached(
         .collect();
     for binding in &snapshot.bindings {
         let outcome = outcomes.get(&binding.object.name).copied();
+        let full = || full::of_binding(snapshot, &lost, binding);
+        let unwritten = unwritten.clone().or_else(full);
         let status = status::role_binding::status(snapshot, binding, outcome, unwritten.as_ref());
         plan.statuses.extend(status);
     }
+    let unwritten = unwritten.or_else(|| full::of_workspace(&lost));
     let understood = snapshot
         .keys
         .iter()

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{Conditions, MOST_LISTED, failure, time, update};
+use super::{Conditions, MOST_LISTED, clipped, failure, time, update};
 use crate::api::conditions::{self, event, reason};
 use crate::api::{ApiKeyRefStatus, FindingStatus, PreviousVersion};
 use crate::facts::{Is, KeyRefFacts, KeyVersion, OutputId, Snapshot, in_use};
@@ -138,7 +138,7 @@ pub fn shown(finding: &Finding) -> FindingStatus {
         reason: finding.reason.name().to_owned(),
         object: format!("{}/{}", finding.object.kind.name(), finding.object.name),
         field: (!finding.field.is_empty()).then(|| finding.field.clone()),
-        message: finding.message.clone(),
+        message: clipped(finding.message.clone()),
     }
 }
 

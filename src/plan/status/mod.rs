@@ -17,6 +17,9 @@ use crate::facts::{Is, Observed, OutputId, Snapshot, StatusMark, WriteFailure, w
 
 /// Most entries of a list in a status.
 pub const MOST_LISTED: usize = 20;
+/// Most bytes of a message in a status. A status repeats names that others chose, and has to be
+/// written whatever they are.
+const MESSAGE_BYTES: usize = 2048;
 
 /// Conditions of one object, in the making.
 pub struct Conditions<'a> {
@@ -53,7 +56,7 @@ impl<'a> Conditions<'a> {
             type_: kind.to_owned(),
             status: is.name().to_owned(),
             reason: reason.to_owned(),
-            message: message.into(),
+            message: clipped(message.into()),
             observed_generation: self.generation,
             last_transition_time: Time(since.unwrap_or(self.now)),
         });
@@ -127,6 +130,16 @@ pub fn failure(snapshot: &Snapshot, id: &OutputId) -> Option<(&'static str, Stri
             format!("{id} could not be written: {why}"),
         ),
     })
+}
+
+/// A message of at most [`MESSAGE_BYTES`].
+pub fn clipped(mut message: String) -> String {
+    if message.len() > MESSAGE_BYTES {
+        let more = '…';
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES - more.len_utf8()));
+        message.push(more);
+    }
+    message
 }
 
 /// A time in a status.

@@ -1,7 +1,7 @@
 //! What a RoleBinding says of itself. No effective limits: one edit of a Workspace must not
 //! rewrite 50,000 statuses. Must not decide.
 
-use super::{Conditions, MOST_LISTED, count, time, update};
+use super::{Conditions, MOST_LISTED, clipped, count, time, update};
 use crate::api::conditions::{self, reason};
 use crate::api::{RoleBindingStatus, SubjectProblem};
 use crate::facts::{BindingFacts, Is, Snapshot};
@@ -56,7 +56,7 @@ pub fn status(
                 .map(|problem| SubjectProblem {
                     subject: problem.subject.clone(),
                     reason: problem.reason.to_owned(),
-                    message: problem.message.clone(),
+                    message: clipped(problem.message.clone()),
                 })
                 .collect();
         }

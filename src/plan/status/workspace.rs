@@ -18,6 +18,10 @@ use crate::policy::resolve::Resolution;
 use crate::policy::rotation::Rotation;
 use crate::policy::workspace::{GatewayKind, Workspace};
 
+/// Most bytes of models in a status: a status repeats the spec, and both have to fit into one
+/// object. Lists past them are left out.
+const MODELS_BYTES: usize = 128 * 1024;
+
 /// What of the policy did not get written, and why.
 pub fn unwritten(snapshot: &Snapshot, outputs: &[Output]) -> Option<(&'static str, String)> {
     outputs
@@ -164,14 +168,23 @@ pub fn refused(snapshot: &Snapshot, facts: &WorkspaceFacts, why: &str) -> Option
 }
 
 fn effective(workspace: &Workspace, resolution: &Resolution) -> EffectiveWorkspace {
-    let names = |models: &ModelSet| models.iter().map(ToString::to_string).collect();
+    let mut room = MODELS_BYTES;
+    let mut names = |models: &ModelSet| {
+        let names: Vec<String> = models.iter().map(ToString::to_string).collect();
+        room = room.checked_sub(names.iter().map(|name| name.len() + 8).sum())?;
+        Some(names)
+    };
+    let bound = workspace.models.as_ref().and_then(&mut names);
     let roles = resolution.roles.values().map(|role| EffectiveRole {
         name: role.name.to_string(),
         api_access: match role.access {
             Some(_) => ApiAccess::Allowed,
             None => ApiAccess::None,
         },
-        models: role.access.as_ref().map(|access| names(&access.models)),
+        models: role
+            .access
+            .as_ref()
+            .and_then(|access| names(&access.models)),
         max_tokens: role
             .access
             .as_ref()
@@ -185,7 +198,7 @@ fn effective(workspace: &Workspace, resolution: &Resolution) -> EffectiveWorkspa
     EffectiveWorkspace {
         requests_per_minute: workspace.ceiling_per_minute().map(|rate| rate.get().into()),
         default_max_tokens: workspace.default_max_tokens.get().into(),
-        models: workspace.models.as_ref().map(names),
+        models: bound,
         roles: roles.collect(),
         rotation: EffectiveRotation {
             period_days: rotation.period_days.into(),

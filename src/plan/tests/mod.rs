@@ -9,6 +9,7 @@ mod access;
 mod client_keys;
 mod clock;
 mod findings;
+mod full;
 mod gateway;
 mod keys;
 mod pods;
