@@ -11,8 +11,9 @@ PHASE := scripts/phase.sh
 # Every test target is offline and quick unless it is named here: a new one is never forgotten.
 CLUSTER_TESTS := cluster
 PROPERTY_TESTS := properties
+NODE_TESTS := node
 ALL_TESTS := $(sort $(basename $(notdir $(wildcard tests/*.rs))) $(notdir $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs))))
-OFFLINE_TESTS := $(filter-out $(CLUSTER_TESTS) $(PROPERTY_TESTS),$(ALL_TESTS))
+OFFLINE_TESTS := $(filter-out $(CLUSTER_TESTS) $(PROPERTY_TESTS) $(NODE_TESTS),$(ALL_TESTS))
 
 # What `make gen` writes.
 GENERATED := crds docs/reference
@@ -33,6 +34,10 @@ demo: ## the seed organisation on a local API server, operator running; cleans u
 kind-demo: ## the same on a throwaway kind cluster, operator in a Deployment (needs Docker and kind)
 	@scripts/kind-demo.sh
 
+.PHONY: node-demo
+node-demo: ## the same on a real node, with a revocation seen from inside a pod (root on Linux, no Docker)
+	@scripts/node-demo.sh
+
 .PHONY: control-plane
 control-plane: ## build etcd, kube-apiserver, kube-controller-manager and kubectl (once, about 7 min)
 	@tests/controlplane/build.sh
@@ -49,6 +54,7 @@ test: ## everything CI runs, cheapest first
 	@$(PHASE) "calendar" $(MAKE) check-calendar
 	@$(PHASE) "cluster tests" $(MAKE) test-cluster
 	@$(PHASE) "demo" $(MAKE) demo
+	@$(PHASE) "tests on a node, where there can be one" $(MAKE) node-test
 
 .PHONY: test-quick
 test-quick: ## formatting, unit and offline tests; seconds when warm
@@ -64,6 +70,10 @@ test-properties: ## what must hold in every world, tried on over 100,000 (PROPER
 test-cluster: ## tests on a real API server: KUBECONFIG's, else KUBEBUILDER_ASSETS', else the built one
 	cargo test $(CARGO_ARGS) $(addprefix --test ,$(CLUSTER_TESTS))
 
+.PHONY: node-test
+node-test: ## tests on a real kubelet (root on Linux, else skipped); NODE_TRIES=50 measures more often
+	cargo test $(CARGO_ARGS) $(addprefix --test ,$(NODE_TESTS)) -- --nocapture
+
 .PHONY: bench
 bench: ## measure the release binary on a real API server: time, memory, requests
 	cargo build $(CARGO_ARGS) --release
@@ -75,7 +85,7 @@ bench: ## measure the release binary on a real API server: time, memory, request
 lint: ## rustfmt and clippy, warnings denied, with and without the operator feature
 	cargo fmt --check
 	cargo clippy $(CARGO_ARGS) --all-targets -- -D warnings
-	cargo clippy $(CARGO_ARGS) $(addprefix --test ,$(CLUSTER_TESTS)) -- -D warnings
+	cargo clippy $(CARGO_ARGS) $(addprefix --test ,$(CLUSTER_TESTS) $(NODE_TESTS)) -- -D warnings
 	cargo clippy $(CARGO_ARGS) --lib --no-default-features -- -D warnings
 
 .PHONY: wall

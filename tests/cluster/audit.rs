@@ -41,6 +41,8 @@ pub(crate) struct Request {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) code: u16,
+    /// When it was received.
+    pub(crate) received: jiff::Timestamp,
     /// RBAC refused it. A namespace that is ending refuses with the same code.
     pub(crate) forbidden: bool,
 }
@@ -225,6 +227,7 @@ impl fmt::Display for Request {
 #[serde(rename_all = "camelCase")]
 struct Entry {
     stage: String,
+    request_received_timestamp: jiff::Timestamp,
     verb: String,
     user: User,
     #[serde(default)]
@@ -275,6 +278,7 @@ impl From<Entry> for Request {
             namespace,
             name,
             code: entry.response_status.code,
+            received: entry.request_received_timestamp,
             forbidden: entry
                 .annotations
                 .get("authorization.k8s.io/decision")

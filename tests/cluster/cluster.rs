@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio, id},
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -116,6 +116,12 @@ impl Cluster {
         namespaces.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The programs behind the API server, if they are ours.
+    pub(crate) fn control_plane(&self) -> Option<MutexGuard<'_, ControlPlane>> {
+        let control_plane = self.control_plane.as_ref()?;
+        Some(control_plane.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Where logs go.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
@@ -147,14 +153,8 @@ impl Cluster {
         arguments: &[&str],
         stdin: &str,
     ) -> Result<Output> {
-        let mut kubectl = Command::new(&self.kubectl)
-            .arg("--kubeconfig")
-            .arg(kubeconfig)
-            .args(arguments)
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            // The usual cache is by address: an earlier cluster on the same port would
-            // answer for this one.
-            .env("KUBECACHEDIR", self.dir.join("kubectl-cache"))
+        let mut kubectl = self
+            .kubectl_command(kubeconfig, arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -171,6 +171,20 @@ impl Cluster {
             written.context("writing to kubectl")?;
         }
         Ok(output)
+    }
+
+    /// kubectl with somebody's kubeconfig, not yet started.
+    pub(crate) fn kubectl_command(&self, kubeconfig: &Path, arguments: &[&str]) -> Command {
+        let mut kubectl = Command::new(&self.kubectl);
+        kubectl
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
+            .args(arguments)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            // The usual cache is by address: an earlier cluster on the same port would
+            // answer for this one.
+            .env("KUBECACHEDIR", self.dir.join("kubectl-cache"));
+        kubectl
     }
 
     /// Runs kubectl as the administrator with something to read on stdin.

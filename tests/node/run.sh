@@ -17,7 +17,8 @@ die() { say "$*"; exit 1; }
 [[ $# == 1 ]] || die "usage: run.sh DIR"
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 [[ $(id -u) == 0 ]] || die "needs root"
-[[ $(readlink /proc/self/ns/net) != $(readlink /proc/1/ns/net) ]] || die "needs a network namespace of its own: unshare --net $0 $*"
+# In a fresh one nothing is up.
+[[ -z $(ip -oneline link show up) ]] || die "needs a network namespace of its own: unshare --net $0 $*"
 built=${NODE_BUILT:-$("$here/build.sh" </dev/null | tail -n1)}
 
 umask 077 # kubeconfigs, tokens and keys are for us alone

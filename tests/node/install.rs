@@ -1,0 +1,24 @@
+//! Installs the operator as users do. Must not change anything of `deploy/base`.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::{cluster::Cluster, operator};
+
+/// Applies `deploy/base` as it is, and waits until the operator runs.
+pub(crate) async fn install(cluster: &Cluster) -> Result<()> {
+    cluster.kubectl_ok(&[
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--kustomize=deploy/base",
+    ])?;
+    cluster.kubectl_ok(&[
+        "wait",
+        "--for=condition=Established",
+        "--timeout=30s",
+        "--filename=crds",
+    ])?;
+    operator::rolled_out(cluster, Duration::from_secs(90))
+}
