@@ -44,12 +44,12 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let keys = of_workspace(keys, args.workspace.as_deref())?;
     let reminders = keys.iter().filter_map(|key| {
         let about = About {
-            key: &key.name,
+            key: &key.said.name,
             service: &key.service,
             workspace: &key.workspace,
             reported_at: key.reported_at,
         };
-        Reminder::of(about, &key.status)
+        Reminder::of(about, &key.said.status)
     });
     let reminders: Vec<Reminder> = reminders.collect();
     answer(&render(&reminders))?;

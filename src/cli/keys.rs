@@ -3,11 +3,12 @@
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde::Serialize;
 
 use super::failure::{Exit, Failure};
 use super::screen::{BAD, Cell, Format, WARNING, answer, columns, count, say, warning_prefix};
-use super::source::{Key, SourceArgs};
+use super::source::{Key, Said, SourceArgs};
 use crate::api::conditions::{self, reason};
 use crate::policy::nearest::suggestion;
 use crate::policy::rotation::State;
@@ -74,16 +75,17 @@ struct List<'a> {
     keys: Vec<Row<'a>>,
 }
 
+/// A key, and where it stands. All members are always there.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Row<'a> {
-    namespace: &'a str,
-    name: &'a str,
+pub(super) struct Row<'a> {
+    pub(super) namespace: &'a str,
+    pub(super) name: &'a str,
     service: &'a str,
     workspace: String,
-    state: State,
+    pub(super) state: State,
     warn_at: Option<Timestamp>,
-    due_at: Option<Timestamp>,
+    pub(super) due_at: Option<Timestamp>,
     days_left: Option<i64>,
     expires_at: Option<Timestamp>,
     issued_at: Option<Timestamp>,
@@ -164,7 +166,7 @@ pub(super) fn of_workspace(keys: Vec<Key>, wanted: Option<&str>) -> Result<Vec<K
 /// A state changes in the status within a second of its time, while there is an operator.
 fn behind_the_clock(keys: &[Key], rows: &[Row<'_>]) {
     let behind = keys.iter().zip(rows).filter(|(key, row)| {
-        let stored = key.status.rotation.map(State::from);
+        let stored = key.said.status.rotation.map(State::from);
         stored.is_some_and(|stored| stored != row.state)
     });
     let behind = behind.count();
@@ -197,32 +199,18 @@ fn text(rows: &[Row<'_>]) -> String {
 // === impl Row ===
 
 impl<'a> Row<'a> {
-    fn new(key: &'a Key, now: Timestamp) -> Self {
+    pub(super) fn new(key: &'a Key, now: Timestamp) -> Self {
         let Key {
-            name,
+            said,
             workspace,
             service,
-            status,
             reported_at: _,
         } = key;
-        let time = |time: &Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>| {
-            time.as_ref().map(|time| time.0)
-        };
+        let (name, status) = (&said.name, &said.status);
+        let time = |time: &Option<Time>| time.as_ref().map(|time| time.0);
         let (warn_at, due_at) = (time(&status.warn_at), time(&status.due_at));
         let expires_at = time(&status.expires_at);
-        let ready = status
-            .conditions
-            .iter()
-            .find(|condition| condition.type_ == conditions::READY);
-        let (ready, reason, message) = match ready {
-            Some(ready) if ready.reason == reason::READY => (&*ready.status, "", ""),
-            Some(ready) => (&*ready.status, &*ready.reason, &*ready.message),
-            None => (
-                "Unknown",
-                reason::PENDING,
-                "The operator has not looked at it yet.",
-            ),
-        };
+        let (ready, reason, message) = readiness(said, &status.conditions);
         Self {
             namespace: &name.namespace,
             name: &name.name,
@@ -295,6 +283,25 @@ impl std::str::FromStr for Due {
         let time = time.ok().filter(|time| !time.is_negative());
         let time = time.ok_or("want a time in days or less, such as 30d, 2w or 36h")?;
         Ok(Self::Within(time))
+    }
+}
+
+/// The Ready condition of an object: status, reason and message, both empty while all is well.
+pub(super) fn readiness<'a, S>(
+    said: &Said<S>,
+    conditions: &'a [Condition],
+) -> (&'a str, &'a str, &'a str) {
+    let ready = conditions
+        .iter()
+        .find(|condition| condition.type_ == conditions::READY);
+    match ready.filter(|_| said.is_current) {
+        Some(ready) if ready.reason == reason::READY => (&ready.status, "", ""),
+        Some(ready) => (&ready.status, &ready.reason, &ready.message),
+        None => (
+            "Unknown",
+            reason::PENDING,
+            "The operator has not looked at it as it is now.",
+        ),
     }
 }
 

@@ -24,6 +24,7 @@ mod revoke;
 mod schema;
 mod screen;
 mod source;
+mod status;
 mod who_can;
 
 use std::process::ExitCode;
@@ -72,6 +73,7 @@ enum Command {
     WhoCan(who_can::Args),
     Diff(diff::Args),
     Explain(explain::Args),
+    Status(status::Args),
     Keys(keys::Args),
     Calendar(calendar::Args),
     Lint(lint::Args),
@@ -94,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::WhoCan(args) => who_can::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Status(args) => status::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Calendar(args) => calendar::run(&args),
         Command::Lint(args) => lint::run(&args),

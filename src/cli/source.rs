@@ -3,11 +3,11 @@
 
 mod cluster;
 mod files;
-mod keys;
 mod overlay;
 mod reported;
+mod statuses;
 
-pub use keys::Key;
+pub use statuses::{Key, Said, Statuses};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -196,6 +196,11 @@ impl SourceArgs {
     /// Whether manifests are read.
     pub fn is_files(&self) -> bool {
         !self.files.is_empty()
+    }
+
+    /// The cluster that is read, if one is.
+    pub fn cluster(&self) -> Option<&ClusterArgs> {
+        (!self.is_files()).then_some(&self.cluster)
     }
 
     /// Whether Secrets that are not there are not assumed.

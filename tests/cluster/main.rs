@@ -39,6 +39,7 @@ mod rights;
 mod schema;
 mod seed;
 mod smoke;
+mod status;
 mod suite;
 mod tap;
 mod wait;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         canary::tests(),
         revoke::tests(),
         leader::tests(),
+        status::tests(),
         rights::tests(),
         namespaced::tests(),
         least::tests(),
