@@ -19,7 +19,7 @@ Examples:
   anthropic-rbac operator --leader-elect=false --context kind-kind  # from a workstation
 
 Environment:
-  POD_NAMESPACE  where the Lease lives (default anthropic-rbac-system)
+  POD_NAMESPACE  where the Lease and the model catalogue live (default anthropic-rbac-system)
   POD_NAME       who holds it (default made of host and process)
   RUST_LOG       what to log, such as info or anthropic_rbac=debug (default info)")]
 pub struct Args {
@@ -41,6 +41,10 @@ pub struct Args {
     /// How Secrets are watched: by the namespace, where an administrator has allowed it, or all
     #[arg(long, value_enum, default_value_t)]
     secrets: Secrets,
+    /// The ConfigMap in the operator's own namespace whose models.yaml takes the place of the
+    /// built-in model catalogue while it is there
+    #[arg(long, value_name = "NAME", default_value = "anthropic-rbac-models")]
+    models_config_map: String,
     /// Most requests to the API server at a time
     #[arg(long, value_name = "N", default_value_t = 16,
         value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -85,6 +89,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         leader_elect,
         namespaces,
         secrets,
+        models_config_map,
         max_in_flight,
         log_format,
         cluster,
@@ -107,6 +112,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
             Secrets::Namespaced => SecretScope::Namespaced,
             Secrets::Cluster => SecretScope::Cluster,
         },
+        models_config_map,
         max_in_flight: usize::from(max_in_flight),
         namespace: variable("POD_NAMESPACE").unwrap_or_else(|| NAMESPACE.to_owned()),
         identity: variable("POD_NAME").unwrap_or_else(identity),

@@ -57,6 +57,10 @@ pub struct Engine {
     rereads: JoinSet<()>,
     /// Base watches that have not listed yet.
     unlisted: BTreeSet<Scope>,
+    /// Whether it is known which models there are: what is found must not change right away.
+    models_known: bool,
+    /// Namespace and name of the ConfigMap that says so.
+    models: (String, String),
     leading: bool,
     secrets: Secrets,
     pods: Pods,
@@ -126,6 +130,8 @@ impl Engine {
             flights: HashMap::new(),
             rereads: JoinSet::new(),
             unlisted: base(&options.namespaces),
+            models_known: false,
+            models: (options.namespace.clone(), options.models_config_map.clone()),
             leading: false,
             secrets: Secrets {
                 scope: options.secrets,
@@ -154,6 +160,7 @@ impl Engine {
         for scope in self.unlisted.clone() {
             self.observer.start(scope);
         }
+        self.observer.start_models(&self.models.0, &self.models.1);
         if self.secrets.scope == SecretScope::Cluster {
             self.observer.start((ObjectKind::Secret, None));
         }
@@ -223,7 +230,12 @@ impl Engine {
     }
 
     fn plans(&self) -> bool {
-        self.leading && self.unlisted.is_empty()
+        self.leading && self.is_complete()
+    }
+
+    /// Whether all that plans are made of has been seen.
+    fn is_complete(&self) -> bool {
+        self.unlisted.is_empty() && self.models_known
     }
 
     fn observe(&mut self, observation: Observation) {
@@ -234,9 +246,17 @@ impl Engine {
                 self.judged(verdict);
             }
             Observation::Listed(scope) => {
-                if self.unlisted.remove(&scope) && self.unlisted.is_empty() {
-                    self.health.set_listed(true);
-                    self.queue_all();
+                if self.unlisted.remove(&scope) && self.is_complete() {
+                    self.complete();
+                }
+            }
+            Observation::Models(catalogue) => {
+                let first = !std::mem::replace(&mut self.models_known, true);
+                for workspace in self.world.set_catalogue(catalogue) {
+                    self.push(workspace, Lane::Backlog);
+                }
+                if first && self.is_complete() {
+                    self.complete();
                 }
             }
             Observation::PodAccess(scope, access) => {
@@ -264,6 +284,11 @@ impl Engine {
                 }
             }
         }
+    }
+
+    fn complete(&mut self) {
+        self.health.set_listed(true);
+        self.queue_all();
     }
 
     fn judged(&mut self, verdict: Verdict) {

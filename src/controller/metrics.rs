@@ -36,6 +36,7 @@ pub struct Metrics {
     rotation_due: Family<KeyLabels, Gauge>,
     rotation_state: Family<KeyStateLabels, Gauge>,
     leader: Gauge,
+    models_understood: Gauge,
 }
 
 /// How planning a workspace ended.
@@ -121,6 +122,7 @@ impl Metrics {
             rotation_due: Family::default(),
             rotation_state: Family::default(),
             leader: Gauge::default(),
+            models_understood: Gauge::default(),
         };
         let registry = &mut metrics.registry;
         registry.register(
@@ -168,6 +170,12 @@ impl Metrics {
             "1 while this process writes, 0 on standby",
             metrics.leader.clone(),
         );
+        registry.register(
+            "models_understood",
+            "0 while the models ConfigMap is not understood and the last good catalogue is used instead, else 1",
+            metrics.models_understood.clone(),
+        );
+        metrics.models_understood.set(1);
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "What is running", build);
         metrics
@@ -240,6 +248,11 @@ impl Metrics {
             before.map(|ready| gauge(ready).dec());
             after.map(|ready| gauge(ready).inc());
         }
+    }
+
+    /// Whether the models ConfigMap, if there is one, holds a catalogue.
+    pub fn models_understood(&self, understood: bool) {
+        self.models_understood.set(i64::from(understood));
     }
 
     /// There are this many more, or fewer, findings of a sort.

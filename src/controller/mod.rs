@@ -66,9 +66,12 @@ pub struct Options {
     pub namespaces: BTreeSet<Name>,
     /// Which Secrets are watched.
     pub secrets: SecretScope,
+    /// The ConfigMap, in the operator's own namespace, whose model catalogue takes the place of the
+    /// built-in one.
+    pub models_config_map: String,
     /// Most requests on their way at a time, watches and leader election aside.
     pub max_in_flight: usize,
-    /// The namespace of the Lease: the operator's own.
+    /// The operator's own namespace: of the Lease, and of that ConfigMap.
     pub namespace: String,
     /// Which process this is, for the Lease and in Events: the Pod's name.
     pub identity: String,

@@ -2,6 +2,7 @@
 //! name. Must not hold facts, nor decide what matters.
 
 mod known;
+mod models;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -28,6 +29,7 @@ use crate::api::pod::Pod;
 use crate::api::{ApiKeyRef, RoleBinding, Workspace, conditions, convert};
 use crate::facts::{Is, PodScope, StatusMark};
 use crate::plan::world::{Access, Change};
+use crate::policy::catalogue::Catalogue;
 use crate::policy::name::{Name, NamespacedName};
 
 /// A kind in one namespace, or in all.
@@ -69,6 +71,8 @@ pub enum Observation {
     Access(Option<Name>, Access),
     /// Whether some pods may be looked at.
     PodAccess(PodScope, Access),
+    /// The models known from now on.
+    Models(Arc<Catalogue>),
 }
 
 /// An object as it is now, or that it is gone.
@@ -259,6 +263,15 @@ impl Observer {
             pods: Some(scope),
         };
         self.watches.spawn(watch(self.outlet.clone(), source))
+    }
+
+    /// Starts watching the ConfigMap with the catalogue of models.
+    pub fn start_models(&mut self, namespace: &str, name: &str) {
+        let Outlet { out, onlookers, .. } = &self.outlet;
+        let (out, metrics) = (out.clone(), onlookers.metrics.clone());
+        let name = (namespace.to_owned(), name.to_owned());
+        self.watches
+            .spawn(models::watch(self.client.clone(), name, out, metrics));
     }
 
     fn api<K>(&self, namespace: Option<&Name>) -> Api<K>

@@ -28,6 +28,7 @@ mod keys;
 mod leader;
 mod least;
 mod measure;
+mod models;
 mod namespaced;
 mod operator;
 mod quiet;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         ending::tests(),
         revocation::tests(),
         broken::tests(),
+        models::tests(),
         calendar::tests(),
         canary::tests(),
         revoke::tests(),

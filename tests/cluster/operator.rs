@@ -91,6 +91,8 @@ impl Operator {
         ];
         command.extend(arguments.iter().map(|&argument| argument.to_owned()));
         if cluster.is_namespaced() {
+            let models = "deploy/overlays/namespaced/models-role.yaml";
+            apply(cluster, OPERATOR_NAMESPACE, models)?;
             let namespaces = cluster.test_namespaces();
             for namespace in &namespaces {
                 apply(cluster, namespace, "deploy/namespace/role.yaml")?;

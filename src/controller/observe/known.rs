@@ -225,6 +225,7 @@ mod tests {
                 Observation::Listed(scope) => format!("listed {scope:?}"),
                 Observation::Access(namespace, access) => format!("{namespace:?} {access:?}"),
                 Observation::PodAccess(scope, access) => format!("{scope:?} {access:?}"),
+                Observation::Models(models) => format!("models of {}", models.as_of()),
             })
             .collect();
         told.sort();

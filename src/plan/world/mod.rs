@@ -94,6 +94,15 @@ impl World {
         }
     }
 
+    /// Takes another catalogue; whoever exists is affected by what models are known.
+    pub fn set_catalogue(&mut self, catalogue: Arc<Catalogue>) -> Affected {
+        if self.catalogue == catalogue {
+            return Affected::new();
+        }
+        self.catalogue = catalogue;
+        self.workspaces.keys().cloned().collect()
+    }
+
     /// Every workspace that exists or is referred to.
     pub fn workspaces(&self) -> BTreeSet<NamespacedName> {
         self.workspaces
