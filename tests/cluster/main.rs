@@ -37,10 +37,12 @@ mod restore;
 mod revocation;
 mod revoke;
 mod rights;
+mod rotation;
 mod schema;
 mod seed;
 mod smoke;
 mod status;
+mod staging;
 mod suite;
 mod tap;
 mod wait;
@@ -67,6 +69,8 @@ fn main() -> ExitCode {
         contest::tests(),
         ending::tests(),
         revocation::tests(),
+        rotation::tests(),
+        staging::tests(),
         broken::tests(),
         models::tests(),
         calendar::tests(),

@@ -2,6 +2,7 @@
 //! Prints figures and asserts none but that nothing is written twice; `make bench` runs it.
 
 mod organisation;
+mod revocation;
 
 use std::{
     collections::BTreeMap,
@@ -39,6 +40,12 @@ pub(crate) fn tests() -> Vec<Test> {
             .needs_audit_log()
             .cluster_wide()
             .only_if(asked_for),
+        test(
+            "measure: a key is taken away while 1,000 other objects are reconciled",
+            revocation::measure,
+        )
+        .cluster_wide()
+        .only_if(asked_for),
     ]
 }
 

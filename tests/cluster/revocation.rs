@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use kube::{Api, api::DynamicObject};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::{
     cluster::Cluster,
@@ -245,29 +246,46 @@ impl<'a> Scene<'a> {
         .context("the policy")
     }
 
-    /// Takes the key away; how long after kubectl returned it was out of everything.
+    /// Takes the key away; how long after kubectl returned it was out of everything, as whoever
+    /// watched all the time saw it.
     pub(crate) async fn take_away(&self, way: &Way) -> Result<Duration> {
+        let out = [
+            // Emptied, or gone with its key.
+            self.watch(&self.targets, "target", |object| {
+                let value = resource::value(object?, "ANTHROPIC_API_KEY");
+                value.filter(|value| !value.is_empty())
+            }),
+            self.watch(&self.gateways, "one.edge.keys", |object| {
+                values(object?).pop()
+            }),
+            self.watch(&self.policies, "one.policy", |object| {
+                (usable(object?) > 0).then(String::new)
+            }),
+        ];
         (way.act)(self)?;
         let start = Instant::now();
-        let value = |object: &DynamicObject| resource::value(object, "ANTHROPIC_API_KEY");
-        wait::watch_until(&self.targets, "target", AT_ONCE, |object| {
-            // Emptied, or gone with its key.
-            let held = object.and_then(value);
-            held.is_none_or(|value| value.is_empty()).then_some(())
+        let mut longest = Duration::ZERO;
+        for out in out {
+            let at = out.await??;
+            longest = longest.max(at.saturating_duration_since(start));
+        }
+        Ok(longest)
+    }
+
+    /// Watches until an object holds nothing any more.
+    fn watch(
+        &self,
+        api: &Api<DynamicObject>,
+        name: &'static str,
+        held: fn(Option<&DynamicObject>) -> Option<String>,
+    ) -> JoinHandle<Result<Instant>> {
+        let api = api.clone();
+        tokio::spawn(async move {
+            // kubectl itself takes its time.
+            let gone = |object: Option<&DynamicObject>| held(object).is_none().then(Instant::now);
+            let at = wait::watch_until(&api, name, SOON, gone).await;
+            at.with_context(|| format!("out of {name}"))
         })
-        .await
-        .context("out of the target")?;
-        wait::until(&self.gateways, "one.edge.keys", AT_ONCE, |object| {
-            values(object).is_empty().then_some(())
-        })
-        .await
-        .context("out of the gateway")?;
-        wait::until(&self.policies, "one.policy", AT_ONCE, |object| {
-            (usable(object) == 0).then_some(())
-        })
-        .await
-        .context("out of the policy")?;
-        Ok(start.elapsed())
     }
 
     pub(crate) fn give_back(&self, way: &Way) -> Result<()> {
@@ -354,7 +372,8 @@ async fn every_way(cluster: &Cluster) -> Result<()> {
             .given()
             .await
             .with_context(|| format!("before: {}", way.name))?;
-        scene.take_away(way).await.with_context(|| way.name)?;
+        let time = scene.take_away(way).await.with_context(|| way.name)?;
+        ensure!(time <= AT_ONCE, "{}: it took {time:?}", way.name);
         scene.give_back(way)?;
     }
     scene.given().await
