@@ -404,7 +404,17 @@ fn every_shell_gets_a_script_that_knows_the_subcommands() {
     for shell in ["bash", "zsh", "fish"] {
         let output = run(&["completions", shell]);
         assert!(output.status.success());
-        for word in ["render", "check", "max-tokens"] {
+        for word in [
+            "render",
+            "check",
+            "max-tokens",
+            "access",
+            "who-can",
+            "explain",
+            "diff",
+            "fail-on",
+            "offboard",
+        ] {
             assert!(stdout(&output).contains(word), "{shell} lacks {word}");
         }
     }
@@ -431,4 +441,28 @@ fn without_files_and_without_a_cluster_there_is_no_answer() {
         "{}",
         stderr(&output)
     );
+}
+
+#[test]
+fn the_commands_of_the_documents_work_as_printed() {
+    let document = fs::read_to_string("docs/access.md").expect("a document");
+    let mut ran = BTreeSet::new();
+    for line in document.lines() {
+        let command = line.split(" #").next().expect("the beginning").trim();
+        let offline = command.contains("examples/") || command.contains(" explain ");
+        let Some(command) = command.strip_prefix("anthropic-rbac ").filter(|_| offline) else {
+            continue;
+        };
+        let words: Vec<&str> = command
+            .split_whitespace()
+            .map(|w| w.trim_matches('"'))
+            .collect();
+        let output = run(&words);
+        let code = output.status.code().expect("an exit code");
+        assert!(code < 2, "{command}: {}", stderr(&output));
+        assert!(!stdout(&output).is_empty(), "{command} says nothing");
+        ran.insert(words[0].to_owned());
+    }
+    let known = ["access", "diff", "explain", "offboard", "who-can"];
+    assert_eq!(ran, known.map(str::to_owned).into());
 }

@@ -6,11 +6,16 @@ use serde::Serialize;
 
 use super::caller::{SUBJECT_HELP, Typed};
 use super::failure::{Exit, Failure};
-use super::screen::{BAD, Format, GOOD, styled, table};
-use super::source::SourceArgs;
+use super::screen::{BAD, Format, GOOD, say, styled, table};
+use super::source::{Rendered, SourceArgs};
 use crate::gateway::policy_json;
+use crate::plan::outputs::policy_name;
+use crate::policy::access::Caller;
 use crate::policy::decide::{Denial, Permit};
+use crate::policy::drift::is_rendered;
 use crate::policy::name::NamespacedName;
+use crate::policy::resolve::Resolution;
+use crate::policy::subject::SubjectRef;
 use crate::policy::table::Policy;
 
 /// Say whether a request would be allowed, and why
@@ -65,7 +70,21 @@ struct Answer<'a> {
     api_key_ref: Option<&'a str>,
     workspace: String,
     policy_revision: String,
+    /// What is rendered in the cluster, which is what gateways go by; `null` of files.
+    rendered: Option<InCluster>,
     assumptions: Vec<String>,
+}
+
+/// The policy that is rendered in the cluster.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InCluster {
+    /// Current, or how it differs from what the specs give now.
+    state: &'static str,
+    revision: Option<String>,
+    /// What it says of the request; `null` of client keys, whose ids in it are not known here.
+    decision: Option<&'static str>,
+    message: Option<String>,
 }
 
 /// Runs it.
@@ -88,7 +107,17 @@ fn decided(args: &Args) -> Result<Exit, Failure> {
     };
     let asked = (args.model.as_str(), args.max_tokens);
     let outcome = caller.decide(&resolution.policy, asked, at);
-    let answer = Answer::new(args, &workspace, &resolution.policy, &outcome, assumptions);
+    let mut answer = Answer::new(args, &workspace, &resolution.policy, &outcome, assumptions);
+    if !args.source.is_files() {
+        // What is rendered now is to be compared with what the specs give now.
+        let (snapshot, _) = source.snapshot(&workspace, Timestamp::now())?;
+        if let Some(now) = crate::plan::plan(&snapshot).resolution {
+            let rendered = super::block_on(args.source.cluster().rendered(&workspace))?;
+            let in_cluster = InCluster::of(&rendered, &now, &caller, asked, at);
+            in_cluster.note(&workspace, answer.decision);
+            answer.rendered = Some(in_cluster);
+        }
+    }
     super::screen::answer(&match args.format {
         Format::Text => answer.text(),
         Format::Json => super::screen::json(&answer),
@@ -98,6 +127,89 @@ fn decided(args: &Args) -> Result<Exit, Failure> {
     } else {
         Exit::No
     })
+}
+
+// === impl InCluster ===
+
+impl InCluster {
+    fn of(
+        rendered: &Rendered,
+        now: &Resolution,
+        caller: &Caller,
+        asked: (&str, Option<u64>),
+        at: Timestamp,
+    ) -> Self {
+        let only = |state, message: Option<String>| Self {
+            state,
+            revision: None,
+            decision: None,
+            message,
+        };
+        match rendered {
+            Rendered::Missing => only("Missing", None),
+            Rendered::Denied => only("Unknown", Some("you may not read it".to_owned())),
+            Rendered::Broken(why) => only("Broken", Some(why.clone())),
+            Rendered::Policy {
+                revision,
+                policy,
+                edited,
+            } => {
+                let known = !matches!(caller.subject.named, SubjectRef::ClientKeySecret(_));
+                let outcome = known.then(|| caller.decide(policy, asked, at));
+                Self {
+                    state: match (edited, is_rendered(&now.policy, &now.names, policy)) {
+                        (true, _) => "Edited",
+                        (false, true) => "Current",
+                        (false, false) => "Behind",
+                    },
+                    revision: Some(revision.to_string()),
+                    decision: outcome.as_ref().map(decision),
+                    message: outcome
+                        .and_then(Result::err)
+                        .map(|denial| denial.to_string()),
+                }
+            }
+        }
+    }
+
+    /// Says how it differs, if it does.
+    fn note(&self, workspace: &NamespacedName, decision: &str) {
+        let object = format!(
+            "ConfigMap {}/{}",
+            workspace.namespace,
+            policy_name(&workspace.name)
+        );
+        let why = self.message.as_deref().unwrap_or_default();
+        let how = match self.state {
+            "Missing" => {
+                "is not there: the operator does not run, or does not serve this namespace"
+                    .to_owned()
+            }
+            "Unknown" => "cannot be compared: you may not read it".to_owned(),
+            "Broken" => format!("is no policy ({why}): gateways keep the last good one, or deny"),
+            "Edited" => "was changed by somebody else than the operator".to_owned(),
+            "Behind" => {
+                "differs from what the specs give now: the operator is behind, or does not run"
+                    .to_owned()
+            }
+            _ => return,
+        };
+        let else_says = match (self.decision, why) {
+            (Some(other), "") if other != decision => format!("; by it, the answer is {other}"),
+            (Some(other), why) if other != decision => {
+                format!("; by it, the answer is {other}: {why}")
+            }
+            (Some(_) | None, _) => String::new(),
+        };
+        say(format_args!("note: {object} {how}{else_says}"));
+    }
+}
+
+fn decision<T, E>(outcome: &Result<T, E>) -> &'static str {
+    match outcome {
+        Ok(_) => "Allow",
+        Err(_) => "Deny",
+    }
 }
 
 // === impl Answer ===
@@ -115,7 +227,7 @@ impl<'a> Answer<'a> {
             Err(denial) => (None, Some(denial)),
         };
         Self {
-            decision: if permit.is_some() { "Allow" } else { "Deny" },
+            decision: decision(outcome),
             status: denial.map_or(200, Denial::status),
             message: denial.map(ToString::to_string),
             model: &args.model,
@@ -126,6 +238,7 @@ impl<'a> Answer<'a> {
             api_key_ref: permit.map(|permit| &**permit.api_key_ref()),
             workspace: workspace.to_string(),
             policy_revision: policy_json::render(policy).revision.to_string(),
+            rendered: None,
             assumptions,
         }
     }
@@ -146,6 +259,12 @@ impl<'a> Answer<'a> {
             ("key", owned(self.api_key_ref)),
             ("workspace", Some(self.workspace.clone())),
             ("policy revision", Some(self.policy_revision.clone())),
+            (
+                "in the cluster",
+                self.rendered
+                    .as_ref()
+                    .map(|rendered| rendered.state.to_owned()),
+            ),
         ];
         let rows = rows
             .into_iter()

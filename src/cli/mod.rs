@@ -18,6 +18,7 @@ mod layout;
 mod lint;
 mod manifests;
 mod notice;
+mod offboard;
 mod operator;
 mod render;
 mod revoke;
@@ -55,8 +56,11 @@ Examples:
   anthropic-rbac lint -f examples/seed                  # what is wrong with it, and where
   anthropic-rbac check serviceaccount:search/search -w production \\
     --model claude-haiku-4-5 -f examples/seed           # one decision
+  anthropic-rbac access user:corp:uma@example.com       # all that somebody may do
+  anthropic-rbac diff -f .                              # what applying this would change
+  anthropic-rbac explain RefNotPermitted                # what a reason means
 
-Exit codes: 0 done or allowed, 1 failed or denied, 2 bad input.
+Exit codes: 0 done or allowed, 1 failed, denied or different, 2 bad input.
 Called kubectl-anthropic_rbac on PATH, it is 'kubectl anthropic-rbac', too."
 )]
 pub struct Cli {
@@ -72,6 +76,7 @@ enum Command {
     Access(access::Args),
     WhoCan(who_can::Args),
     Diff(diff::Args),
+    Offboard(offboard::Args),
     Explain(explain::Args),
     Status(status::Args),
     Keys(keys::Args),
@@ -95,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Access(args) => access::run(&args),
         Command::WhoCan(args) => who_can::run(&args),
         Command::Diff(args) => diff::run(&args),
+        Command::Offboard(args) => offboard::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Keys(args) => keys::run(&args),

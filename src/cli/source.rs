@@ -4,9 +4,11 @@
 mod cluster;
 mod files;
 mod overlay;
+mod rendered;
 mod reported;
 mod statuses;
 
+pub use rendered::Rendered;
 pub use statuses::{Key, Said, Statuses};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -191,6 +193,11 @@ impl SourceArgs {
             strict: false,
             cluster,
         }
+    }
+
+    /// The cluster that is meant.
+    pub fn cluster(&self) -> &ClusterArgs {
+        &self.cluster
     }
 
     /// Whether manifests are read.

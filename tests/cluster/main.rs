@@ -32,6 +32,7 @@ mod models;
 mod namespaced;
 mod operator;
 mod quiet;
+mod reports;
 mod resource;
 mod restore;
 mod revocation;
@@ -41,8 +42,8 @@ mod rotation;
 mod schema;
 mod seed;
 mod smoke;
-mod status;
 mod staging;
+mod status;
 mod suite;
 mod tap;
 mod wait;
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
         leader::tests(),
         status::tests(),
         rights::tests(),
+        reports::tests(),
         namespaced::tests(),
         least::tests(),
         measure::tests(),

@@ -4,7 +4,7 @@
 
 mod change;
 mod consequences;
-mod tracked;
+pub(super) mod tracked;
 mod wait;
 
 use std::io::{BufRead as _, IsTerminal as _};
