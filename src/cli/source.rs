@@ -13,6 +13,7 @@ pub use statuses::{Key, Said, Statuses};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::Config;
@@ -25,6 +26,7 @@ use crate::facts::{SecretLookup, Snapshot};
 use crate::material::KeyMaterial;
 use crate::plan::output::{Plan, StatusUpdate};
 use crate::plan::world::World;
+use crate::policy::catalogue::Catalogue;
 use crate::policy::finding::{Kind, ObjectId};
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::nearest::suggestion;
@@ -49,7 +51,17 @@ pub struct SourceArgs {
     #[arg(long)]
     strict: bool,
     #[command(flatten)]
+    models: ModelArgs,
+    #[command(flatten)]
     cluster: ClusterArgs,
+}
+
+/// Which models are known.
+#[derive(clap::Args, Debug, Default)]
+pub struct ModelArgs {
+    /// Known models, in place of those that ship: YAML or JSON
+    #[arg(long = "models", value_name = "FILE")]
+    file: Option<PathBuf>,
 }
 
 /// Which cluster.
@@ -120,6 +132,8 @@ pub struct ChangeArgs {
     #[arg(short, long, value_name = "NS")]
     namespace: Option<String>,
     #[command(flatten)]
+    models: ModelArgs,
+    #[command(flatten)]
     cluster: ClusterArgs,
 }
 
@@ -132,13 +146,14 @@ impl ChangeArgs {
     /// When manifests are wrong, or the cluster cannot be read.
     pub fn read(&self) -> Result<(Source, Source), Failure> {
         let namespace = self.namespace.as_deref().unwrap_or("default");
+        let catalogue = self.models.catalogue()?;
         let fine = |(source, problems): (Source, Vec<Problem>)| match problems.is_empty() {
             true => Ok(source),
             false => Err(Failure::from(problems)),
         };
         if self.against != [PathBuf::from("cluster")] {
-            let before = fine(files::read(&self.against, namespace, false)?)?;
-            let after = fine(files::read(&self.files, namespace, false)?)?;
+            let before = fine(files::read(&self.against, namespace, false, catalogue.clone())?)?;
+            let after = fine(files::read(&self.files, namespace, false, catalogue)?)?;
             return Ok((before, after));
         }
         let (manifests, problems) = super::manifests::load(&self.files, namespace);
@@ -147,9 +162,21 @@ impl ChangeArgs {
         }
         let only = self.namespace.as_deref().map(Name::from);
         super::block_on(async {
-            let fetched = cluster::Fetched::read(&self.cluster).await?;
+            let fetched = cluster::Fetched::read(&self.cluster, catalogue).await?;
             overlay::read(fetched, manifests, only).await
         })
+    }
+}
+
+// === impl ModelArgs ===
+
+impl ModelArgs {
+    fn catalogue(&self) -> Result<Arc<Catalogue>, Failure> {
+        let catalogue = match &self.file {
+            Some(path) => super::manifests::file(path)?,
+            None => Catalogue::built_in(),
+        };
+        Ok(Arc::new(catalogue))
     }
 }
 
@@ -191,6 +218,7 @@ impl SourceArgs {
             namespace,
             all_namespaces: false,
             strict: false,
+            models: ModelArgs::default(),
             cluster,
         }
     }
@@ -203,11 +231,6 @@ impl SourceArgs {
     /// Whether manifests are read.
     pub fn is_files(&self) -> bool {
         !self.files.is_empty()
-    }
-
-    /// The cluster that is read, if one is.
-    pub fn cluster(&self) -> Option<&ClusterArgs> {
-        (!self.is_files()).then_some(&self.cluster)
     }
 
     /// Whether Secrets that are not there are not assumed.
@@ -231,13 +254,14 @@ impl SourceArgs {
     /// # Errors
     /// When there is nothing to read, or the cluster cannot be read.
     pub fn read_all(&self) -> Result<(Source, Vec<Problem>), Failure> {
+        let catalogue = self.models.catalogue()?;
         if self.is_files() {
             let namespace = self.namespace.as_deref().unwrap_or("default");
-            return files::read(&self.files, namespace, self.strict);
+            return files::read(&self.files, namespace, self.strict, catalogue);
         }
         let only = self.namespace.as_deref().map(Name::from);
         let source = super::block_on(async {
-            let mut fetched = cluster::Fetched::read(&self.cluster).await?;
+            let mut fetched = cluster::Fetched::read(&self.cluster, catalogue).await?;
             fetched.source(only).await
         })?;
         Ok((source, Vec::new()))

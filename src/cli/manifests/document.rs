@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, Read as _};
 use std::sync::Arc;
 
-use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use serde_saphyr::{Location, MessageFormatter as _, Spanned, UserMessageFormatter};
@@ -57,23 +57,29 @@ pub fn documents(input: &Input) -> (Vec<Document>, Vec<Problem>) {
                 mark: error.location().map(mark),
                 document: number,
                 reason: reason::INVALID_YAML,
-                ..Problem::of_file(&input.name, message(&error))
+                ..Problem::of_file(&input.name, format!("not valid YAML: {}", words(&error)))
             }),
         }
     }
     (documents, problems)
 }
 
-/// Reads documents from a line on, counted from 0. Gives the line of the error that it ended
-/// with, if it did, counted from 1.
-fn read(
-    text: &str,
-    from: usize,
-    nodes: &mut Vec<Result<Node, serde_saphyr::Error>>,
-) -> Option<usize> {
-    // Size is the user's own business; depth and aliases are not, since a few bytes of them
-    // can stand for very much.
-    let options = serde_saphyr::options! {
+/// The one document of a file, as a value of a type of its own.
+///
+/// # Errors
+/// What is wrong, and where.
+pub fn value_of<T: DeserializeOwned>(input: &Input) -> Result<T, Problem> {
+    serde_saphyr::from_str_with_options(&input.text, options()).map_err(|error| Problem {
+        mark: error.location().map(mark),
+        reason: reason::INVALID_YAML,
+        ..Problem::of_file(&input.name, words(&error))
+    })
+}
+
+/// How all YAML is read. Size is the user's own business; depth and aliases are not, since a few
+/// bytes of them can stand for very much.
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
         with_snippet: false,
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
@@ -86,7 +92,16 @@ fn read(
             max_total_comment_bytes: usize::MAX,
             enforce_alias_anchor_ratio: false,
         },
-    };
+    }
+}
+
+/// Reads documents from a line on, counted from 0. Gives the line of the error that it ended
+/// with, if it did, counted from 1.
+fn read(
+    text: &str,
+    from: usize,
+    nodes: &mut Vec<Result<Node, serde_saphyr::Error>>,
+) -> Option<usize> {
     let rest: usize = text.split_inclusive('\n').take(from).map(str::len).sum();
     // Empty lines in place of those left out, so that the others keep their numbers.
     let lines = io::repeat(b'\n').take(from as u64);
@@ -94,7 +109,7 @@ fn read(
     let before = nodes.len();
     nodes.extend(serde_saphyr::read_with_options::<_, Node>(
         &mut reader,
-        options,
+        options(),
     ));
     match nodes[before..].last() {
         Some(Err(error)) => usize::try_from(error.location()?.line()).ok(),
@@ -113,11 +128,10 @@ fn next_document(text: &str, line: usize) -> Option<usize> {
 }
 
 /// What the reader says, without the text around it: that text may be a key.
-fn message(error: &serde_saphyr::Error) -> String {
-    format!(
-        "not valid YAML: {}",
-        UserMessageFormatter.format_message(error.without_snippet())
-    )
+fn words(error: &serde_saphyr::Error) -> String {
+    UserMessageFormatter
+        .format_message(error.without_snippet())
+        .into_owned()
 }
 
 fn mark(location: Location) -> Mark {

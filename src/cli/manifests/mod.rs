@@ -16,11 +16,13 @@ mod secret;
 mod sort;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use origin::Origin;
 pub use place::Mark;
 pub use secret::SecretManifest;
+
+use serde::de::DeserializeOwned;
 
 use crate::facts::{BindingFacts, KeyRefFacts, WorkspaceFacts};
 use crate::policy::finding::ObjectId;
@@ -62,6 +64,22 @@ pub fn load(paths: &[PathBuf], default_namespace: &str) -> (Manifests, Vec<Probl
     problems.sort();
     problems.dedup();
     (manifests, problems)
+}
+
+/// Reads a file that is no manifest.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn file<T: DeserializeOwned>(path: &Path) -> Result<T, Vec<Problem>> {
+    if path.is_dir() {
+        let name = path.to_string_lossy().into();
+        return Err(vec![Problem::of_file(&name, "is a folder; name a file")]);
+    }
+    let (inputs, problems) = files::read(&[path.to_owned()]);
+    match inputs.first() {
+        Some(input) => document::value_of(input).map_err(|problem| vec![problem]),
+        None => Err(problems),
+    }
 }
 
 // === impl Manifests ===

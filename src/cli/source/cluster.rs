@@ -37,6 +37,7 @@ const PAGE: u32 = 500;
 #[derive(Clone)]
 pub struct Fetched {
     client: Client,
+    catalogue: Arc<Catalogue>,
     pub workspaces: Vec<WorkspaceFacts>,
     pub bindings: Vec<BindingFacts>,
     pub keys: Vec<KeyRefFacts>,
@@ -52,7 +53,7 @@ pub struct Fetched {
 
 impl Fetched {
     /// Reads all but Secrets.
-    pub async fn read(args: &ClusterArgs) -> Result<Self, Failure> {
+    pub async fn read(args: &ClusterArgs, catalogue: Arc<Catalogue>) -> Result<Self, Failure> {
         let client = args.client().await?;
         let workspaces = ours::<Workspace>(&client).await?;
         let bindings = ours::<RoleBinding>(&client).await?;
@@ -79,6 +80,7 @@ impl Fetched {
                 .collect(),
             secrets: BTreeMap::new(),
             client,
+            catalogue,
         };
         // Without what their statuses say now, a plan says all that they should say.
         let workspaces = fetched.workspaces.iter_mut();
@@ -92,7 +94,7 @@ impl Fetched {
 
     /// All that is known, with the Secrets that it takes: those are looked at now.
     pub async fn source(&mut self, only: Option<Name>) -> Result<Source, Failure> {
-        let mut world = World::new(Arc::new(Catalogue::built_in()), Unseen::Waits);
+        let mut world = World::new(self.catalogue.clone(), Unseen::Waits);
         let workspaces = self.workspaces.iter().cloned().map(Change::Workspace);
         let bindings = self.bindings.iter().cloned().map(Change::Binding);
         let keys = self.keys.iter().cloned().map(Change::KeyRef);

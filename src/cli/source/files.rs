@@ -25,6 +25,7 @@ pub fn read(
     paths: &[PathBuf],
     default_namespace: &str,
     strict: bool,
+    catalogue: Arc<Catalogue>,
 ) -> Result<(Source, Vec<Problem>), Failure> {
     let (manifests, problems) = manifests::load(paths, default_namespace);
     manifests
@@ -42,7 +43,7 @@ pub fn read(
     } else {
         Unseen::Assumed
     };
-    let mut world = World::new(Arc::new(Catalogue::built_in()), unseen);
+    let mut world = World::new(catalogue, unseen);
     for (name, labels) in namespaces(&manifests) {
         world.apply(Change::Namespace(name, labels));
     }

@@ -102,9 +102,9 @@ struct NotReady<'a> {
 pub fn run(args: &Args) -> Result<Exit, Failure> {
     let now = args.at.unwrap_or_else(Timestamp::now);
     let statuses = args.source.statuses(now)?;
-    let operator = match args.source.cluster() {
-        Some(cluster) => Some(super::block_on(leader(cluster))?),
-        None => None,
+    let operator = match args.source.is_files() {
+        false => Some(super::block_on(leader(args.source.cluster()))?),
+        true => None,
     };
     let overview = Overview::new(operator, &statuses, now);
     answer(&match args.format {
