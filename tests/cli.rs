@@ -466,3 +466,36 @@ fn the_commands_of_the_documents_work_as_printed() {
     let known = ["access", "diff", "explain", "offboard", "who-can"];
     assert_eq!(ran, known.map(str::to_owned).into());
 }
+
+/// The same files go to a real API server in `tests/cluster/schema.rs`.
+#[test]
+fn lint_refuses_every_file_of_the_corpus_that_an_api_server_refuses_and_no_other() {
+    for (of, good) in [
+        ("accepted", true),
+        ("yaml-accepted", true),
+        ("rejected", false),
+        ("yaml-rejected", false),
+    ] {
+        let folder = format!("{CASES}/crds/{of}");
+        let output = run(&["lint", "-f", &folder, "-o", "json"]);
+        let report: serde_json::Value = serde_json::from_str(stdout(&output)).expect("JSON");
+        let findings = report["findings"].as_array().expect("a list").iter();
+        let refused: BTreeSet<PathBuf> = findings
+            .filter(|finding| {
+                finding["reason"] == "InvalidManifest" || finding["reason"] == "InvalidYAML"
+            })
+            .map(|finding| {
+                assert!(
+                    finding["line"].is_u64() && finding["column"].is_u64(),
+                    "{finding}"
+                );
+                PathBuf::from(finding["file"].as_str().expect("a file"))
+            })
+            .collect();
+        let expected = match good {
+            true => BTreeSet::new(),
+            false => files(Path::new(&folder)).into_iter().collect(),
+        };
+        assert_eq!(refused, expected, "{of}");
+    }
+}

@@ -101,18 +101,18 @@ fn accepted_objects_are_accepted_and_lose_nothing_in_their_rust_type() {
 
 #[test]
 fn rejected_objects_are_rejected_in_the_expected_words() {
+    let mut wrong = Vec::new();
     for case in cases("rejected") {
-        assert!(!case.expected.is_empty(), "{} expects nothing", case.name);
         let said = problems(&case.object);
         let all_in_one = said
             .iter()
             .any(|problem| case.expected.iter().all(|words| problem.contains(words)));
-        assert!(
-            all_in_one,
-            "{}: expected {:#?} in one of {said:#?}",
-            case.name, case.expected
-        );
+        if case.expected.is_empty() || !all_in_one {
+            let Case { name, expected, .. } = case;
+            wrong.push(format!("{name}: expected {expected:?} in one of {said:#?}"));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

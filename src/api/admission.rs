@@ -1,15 +1,18 @@
-//! What an API server with our definitions would say of a manifest, without an API server.
+//! What an API server with our definitions would say of a manifest, without an API server: of
+//! our kinds all, of Namespaces and Secrets what can matter to us.
 //! Looks at one object alone, and never repeats a value that it refuses: it may be a key.
 
+pub mod metadata;
 mod words;
 
 use std::fmt;
 use std::sync::LazyLock;
 
 use kube::core::cel::{CompiledSchema, Validator as Rules, compile_schema};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{API_VERSION, crd};
+use metadata::Naming;
 
 /// One reason to refuse a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,7 +40,7 @@ impl fmt::Display for Problem {
 
 /// Gives the object as an API server would store it: nulls dropped, `1024.0` as `1024`.
 ///
-/// A status is left as it is: the API server takes none from a manifest.
+/// A status is left as it is but for the names in it: the API server takes none from a manifest.
 ///
 /// # Errors
 /// Every problem found, sorted: fields the schema does not know or lacks, values it refuses,
@@ -49,20 +52,22 @@ pub fn admit(object: &Value) -> Result<Value, Vec<Problem>> {
         Ok(definition) => definition,
         Err(problem) => return Err(vec![problem]),
     };
-    let mut problems = metadata_problems(&object);
+    let mut problems = metadata::problems(&object["metadata"], definition.naming);
     let mut written = object.clone();
     if let Some(fields) = written.as_object_mut() {
         fields.remove("status");
     }
-    unknown_fields(&definition.schema, &written, "", &mut problems);
+    unknown_fields(&definition.schema, &object, "", &mut problems);
     repeated_entries(&definition.schema, &written, "", &mut problems);
-    let mut rules_apply = true;
+    // A rule may be about the name.
+    let mut rules_apply = object["metadata"]["name"].is_string();
     for error in definition.values.iter_errors(&written) {
         rules_apply &= !words::blocks_rules(error.kind());
         problems.push(words::problem(&error));
     }
     if rules_apply
-        && let Err(broken) = Rules::new().validate_compiled(&definition.rules, &written, None)
+        && let Some(rules) = &definition.rules
+        && let Err(broken) = Rules::new().validate_compiled(rules, &written, None)
     {
         problems.extend(
             broken
@@ -79,78 +84,110 @@ pub fn admit(object: &Value) -> Result<Value, Vec<Problem>> {
     }
 }
 
+/// The schema of a kind that is admitted, with all of `metadata` in it.
+pub fn schema(kind: &str) -> Option<&'static Value> {
+    let mut definitions = DEFINITIONS.iter();
+    let definition = definitions.find(|definition| definition.kind == kind)?;
+    Some(&definition.schema)
+}
+
 /// A definition, ready to check objects with.
 struct Definition {
+    api_version: &'static str,
     kind: String,
+    naming: Naming,
     schema: Value,
     values: jsonschema::Validator,
-    rules: CompiledSchema,
+    /// Of our kinds.
+    rules: Option<CompiledSchema>,
 }
 
 static DEFINITIONS: LazyLock<Vec<Definition>> = LazyLock::new(|| {
-    crd::all()
-        .iter()
-        .map(|crd| {
-            let schema = serde_json::to_value(crd::schema(crd)).expect("a schema is JSON");
-            let values = jsonschema::options()
-                .should_validate_formats(true)
-                .build(&schema)
-                .expect("a derived schema is a JSON schema");
-            Definition {
-                kind: crd.spec.names.kind.clone(),
-                values,
-                rules: compile_schema(&schema),
-                schema,
-            }
-        })
-        .collect()
+    let ours = crd::all().into_iter().map(|crd| {
+        let schema = serde_json::to_value(crd::schema(&crd)).expect("a schema is JSON");
+        let rules = compile_schema(&schema);
+        let kind = &crd.spec.names.kind;
+        let definition = Definition::new(API_VERSION, kind, Naming::Subdomain, schema);
+        Definition {
+            rules: Some(rules),
+            ..definition
+        }
+    });
+    ours.chain([
+        Definition::new("v1", "Namespace", Naming::Label, namespace_schema()),
+        Definition::new("v1", "Secret", Naming::Subdomain, secret_schema()),
+    ])
+    .collect()
 });
 
 fn definition_of(object: &Value) -> Result<&'static Definition, Problem> {
-    if object["apiVersion"].as_str() != Some(API_VERSION) {
-        return Err(Problem::new("apiVersion", format!("must be {API_VERSION}")));
-    }
-    let kind = object["kind"].as_str();
-    DEFINITIONS
+    let text = |field: &str| object[field].as_str().unwrap_or_default();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    let known = DEFINITIONS
         .iter()
-        .find(|definition| Some(definition.kind.as_str()) == kind)
-        .ok_or_else(|| Problem::new("kind", "must be Workspace, RoleBinding or ApiKeyRef"))
+        .find(|definition| definition.api_version == api_version && definition.kind == kind);
+    known.ok_or_else(|| {
+        if api_version == API_VERSION {
+            Problem::new("kind", "must be Workspace, RoleBinding or ApiKeyRef")
+        } else {
+            Problem::new("apiVersion", format!("must be {API_VERSION}"))
+        }
+    })
 }
 
-/// What holds for the metadata of every object.
-fn metadata_problems(object: &Value) -> Vec<Problem> {
-    let metadata = &object["metadata"];
-    let mut problems = Vec::new();
-    match metadata["name"].as_str() {
-        Some(name) if is_subdomain(name) => {}
-        Some(_) => problems.push(Problem::new(
-            "metadata.name",
-            "must be an object's name: a-z, 0-9, '-' and '.', with a letter or digit at both ends",
-        )),
-        None => problems.push(Problem::new("metadata.name", "Required value")),
+fn namespace_schema() -> Value {
+    json!({"type": "object", "properties": {"spec": ANYTHING.clone()}})
+}
+
+/// The values are none of a schema's business: whoever reads them checks them.
+fn secret_schema() -> Value {
+    json!({"type": "object", "properties": {
+        "data": ANYTHING.clone(),
+        "immutable": {"type": "boolean"},
+        "stringData": ANYTHING.clone(),
+        "type": {"type": "string"},
+    }})
+}
+
+/// The schema of what is not looked into.
+static ANYTHING: LazyLock<Value> =
+    LazyLock::new(|| json!({"x-kubernetes-preserve-unknown-fields": true}));
+
+// === impl Definition ===
+
+impl Definition {
+    fn new(api_version: &'static str, kind: &str, naming: Naming, mut schema: Value) -> Self {
+        let properties = &mut schema["properties"];
+        properties["apiVersion"] = json!({"type": "string"});
+        properties["kind"] = json!({"type": "string"});
+        properties["metadata"] = metadata::schema();
+        let values = jsonschema::options()
+            .should_validate_formats(true)
+            .with_format("date-time", is_time)
+            .build(&schema)
+            .expect("a definition's schema is a JSON schema");
+        Self {
+            api_version,
+            kind: kind.to_owned(),
+            naming,
+            schema,
+            values,
+            rules: None,
+        }
     }
-    match &metadata["namespace"] {
-        Value::Null => {}
-        Value::String(name) if is_label(name) => {}
-        _ => problems.push(Problem::new(
-            "metadata.namespace",
-            "must be a DNS label: a-z, 0-9 and '-', with a letter or digit at both ends",
-        )),
-    }
-    problems
 }
 
-fn is_subdomain(name: &str) -> bool {
-    name.len() <= 253 && name.split('.').all(is_label_of_any_length)
-}
-
-fn is_label(name: &str) -> bool {
-    name.len() <= 63 && is_label_of_any_length(name)
-}
-
-fn is_label_of_any_length(name: &str) -> bool {
-    let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    !name.is_empty() && name.chars().all(inside) && !name.starts_with('-') && !name.ends_with('-')
+/// Whether a text is a time, as the API server has it: however exact, and without a second 60.
+/// Its form is for a pattern to say.
+fn is_time(text: &str) -> bool {
+    let whole = match text.split_once('.') {
+        Some((seconds, rest)) => {
+            let zone = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+            format!("{seconds}{zone}")
+        }
+        None => text.to_owned(),
+    };
+    text.get(17..19) != Some("60") && whole.parse::<jiff::Timestamp>().is_ok()
 }
 
 /// The object without nulls in place of fields, and with whole numbers as integers.
@@ -175,7 +212,7 @@ fn unknown_fields(schema: &Value, value: &Value, path: &str, problems: &mut Vec<
         Value::Object(fields) => {
             for (name, value) in fields {
                 let at = member(path, name);
-                if path.is_empty() && matches!(name.as_str(), "apiVersion" | "kind" | "metadata") {
+                if schema.get("x-kubernetes-preserve-unknown-fields").is_some() {
                     continue;
                 }
                 if let Some(known) = schema["properties"].get(name) {
@@ -234,7 +271,9 @@ fn repeated_entries(schema: &Value, value: &Value, path: &str, problems: &mut Ve
 }
 
 fn member(path: &str, name: &str) -> String {
-    if path.is_empty() {
+    if name.is_empty() || name.contains(['.', '[', ']', '"']) {
+        format!("{path}[{name:?}]")
+    } else if path.is_empty() {
         name.to_owned()
     } else {
         format!("{path}.{name}")

@@ -166,7 +166,7 @@ pub fn point_in_time(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
             "format": "date-time",
-            "pattern": "^[-0-9]{10}T[:.0-9]{8,18}(Z|[-+][:0-9]{5})$",
+            "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[-+]([01][0-9]|2[0-3]):[0-5][0-9])$",
         }),
         [Rule::new(
             "self >= timestamp('2000-01-01T00:00:00Z') && self < timestamp('3000-01-01T00:00:00Z')",

@@ -41,18 +41,22 @@ pub fn documents(input: &Input) -> (Vec<Document>, Vec<Problem>) {
             None => break,
         }
     }
+    let lines: Vec<&str> = input.text.lines().collect();
     let several = nodes.len() > 1;
     let mut documents = Vec::new();
     let mut problems = Vec::new();
     for (node, number) in nodes.into_iter().zip(1..) {
         let number = several.then_some(number);
         match node {
-            Ok(Node { value, place }) => documents.push(Document {
-                file: input.name.clone(),
-                number,
-                value,
-                place,
-            }),
+            Ok(Node { value, mut place }) => {
+                doubt(&value, &mut place, &lines);
+                documents.push(Document {
+                    file: input.name.clone(),
+                    number,
+                    value,
+                    place,
+                });
+            }
             Err(error) => problems.push(Problem {
                 mark: error.location().map(mark),
                 document: number,
@@ -62,6 +66,43 @@ pub fn documents(input: &Input) -> (Vec<Document>, Vec<Problem>) {
         }
     }
     (documents, problems)
+}
+
+/// Marks scalars that stand there without quotes and are text here, but a number elsewhere:
+/// YAML 1.1 has octals with a leading zero, and underscores between digits.
+fn doubt(value: &Value, place: &mut Place, lines: &[&str]) {
+    match (value, &mut place.inner) {
+        (Value::String(text), inner @ Inner::Leaf) => {
+            let digits = text.trim_start_matches(['-', '+']);
+            let is_number = digits.starts_with(|c: char| c.is_ascii_digit())
+                && digits
+                    .chars()
+                    .all(|c| c.is_ascii_digit() || matches!(c, '_' | '.'))
+                && (digits.starts_with('0') || digits.contains('_'))
+                || ["0b", "0x", "0o"]
+                    .iter()
+                    .any(|base| digits.starts_with(base));
+            let Mark { line, column } = place.value;
+            let line = lines.get(line as usize - 1).unwrap_or(&"");
+            let at: String = line.chars().skip(column as usize - 1).collect();
+            if is_number && at.starts_with(&**text) {
+                *inner = Inner::Doubtful;
+            }
+        }
+        (Value::Array(values), Inner::List(places)) => {
+            for (value, place) in values.iter().zip(places) {
+                doubt(value, place, lines);
+            }
+        }
+        (Value::Object(values), Inner::Map(places)) => {
+            for (name, place) in places {
+                if let Some(value) = values.get(&**name) {
+                    doubt(value, place, lines);
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// The one document of a file, as a value of a type of its own.

@@ -85,7 +85,10 @@ fn is_plain_integer(text: &str) -> bool {
 
 fn below<'a>(schema: &'a Value, step: &Step) -> Option<&'a Value> {
     match step {
-        Step::Field(name) => schema.get("properties").and_then(|fields| fields.get(name)),
+        Step::Field(name) => match schema.get("properties") {
+            Some(fields) => fields.get(name),
+            None => schema.get("additionalProperties"),
+        },
         Step::Item(_) | Step::Entry(_) => schema.get("items"),
     }
 }

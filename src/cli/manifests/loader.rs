@@ -16,11 +16,11 @@ use super::path::FieldPath;
 use super::place::{Inner, Mark, Place};
 use super::problem::{Problem, reason};
 use super::secret::{SecretManifest, take_values};
-use super::sort::{KINDS, Sort, sort};
-use super::{Manifests, Origin, metadata};
+use super::sort::{Sort, sort};
+use super::{Manifests, Origin};
 use crate::api::admission::{self, admit};
 use crate::api::metadata::{MANAGED_BY, NAME, WORKSPACE};
-use crate::api::{ApiKeyRef, RoleBinding, Workspace, convert, crd};
+use crate::api::{ApiKeyRef, RoleBinding, Workspace, convert};
 use crate::facts::Invalid;
 use crate::policy::finding::{Kind, ObjectId};
 use crate::policy::name::{Name, NamespacedName};
@@ -28,8 +28,6 @@ use crate::policy::name::{Name, NamespacedName};
 /// Takes documents in.
 pub struct Loader {
     default_namespace: String,
-    /// What a message may hint at, by kind.
-    schemas: HashMap<Kind, Value>,
     seen: HashMap<(&'static str, NamespacedName), (Arc<str>, Mark)>,
     manifests: Manifests,
     problems: Vec<Problem>,
@@ -50,20 +48,8 @@ struct Object {
 impl Loader {
     /// `default_namespace` is for objects that name none.
     pub fn new(default_namespace: &str) -> Self {
-        let definitions = crd::all();
-        let schema = |kind: Kind| {
-            let of_kind = definitions
-                .iter()
-                .find(|crd| crd.spec.names.kind == kind.name());
-            let schema = crd::schema(of_kind.expect("every kind has a definition"));
-            (
-                kind,
-                serde_json::to_value(schema).expect("a schema is JSON"),
-            )
-        };
         Self {
             default_namespace: default_namespace.to_owned(),
-            schemas: KINDS.map(schema).into(),
             seen: HashMap::new(),
             manifests: Manifests::default(),
             problems: Vec::new(),
@@ -142,32 +128,21 @@ impl Loader {
     }
 
     fn ours(&mut self, kind: Kind, mut object: Object) {
-        // What is written in files is what is wanted; a status is what a cluster made of it.
-        if let Some(fields) = object.value.as_object_mut() {
-            fields.remove("status");
-        }
         let name = self.name(&mut object);
         let first = name
             .as_ref()
             .is_none_or(|name| self.is_first(kind.name(), name, &object));
-        let mut faults = metadata::check(&object.value);
-        let admitted = admit(&object.value).map_err(|problems| {
-            let schema = &self.schemas[&kind];
-            let hinted = |admission::Problem { field, message }: &admission::Problem| {
-                with_hint(schema, &object.value, field, message)
-            };
-            faults.extend(problems.iter().map(hinted));
-        });
-        let fine = faults.is_empty();
-        faults
-            .into_iter()
-            .for_each(|fault| self.fault(&object, fault));
+        let admitted = self.admitted(&object);
         let (Some(name), true) = (name, first) else {
             return;
         };
-        let Some(admitted) = admitted.ok().filter(|_| fine) else {
+        let Some(mut admitted) = admitted else {
             return self.refused(kind, &name, &object.value);
         };
+        // What is written in files is what is wanted; a status is what a cluster made of it.
+        if let Some(fields) = admitted.as_object_mut() {
+            fields.remove("status");
+        }
         object.value = admitted;
         let converted = match kind {
             Kind::Workspace => {
@@ -212,6 +187,27 @@ impl Loader {
         }
     }
 
+    /// The object as the API server would store it, if it would.
+    fn admitted(&mut self, object: &Object) -> Option<Value> {
+        let doubtful = object.place.doubtful();
+        let fine = doubtful.is_empty();
+        for path in doubtful {
+            let message = "readers of YAML take this for different values; put a text in quotes, \
+                           write a number without leading zeros and underscores";
+            self.problem(object, Fault::of_value(path, message), reason::INVALID_YAML);
+        }
+        let problems = match admit(&object.value) {
+            Ok(admitted) => return Some(admitted).filter(|_| fine),
+            Err(problems) => problems,
+        };
+        let kind = object.value["kind"].as_str().unwrap_or_default();
+        let schema = admission::schema(kind).unwrap_or(&Value::Null);
+        for admission::Problem { field, message } in problems {
+            self.fault(object, with_hint(schema, &object.value, &field, &message));
+        }
+        None
+    }
+
     /// Remembers an object that is there and not understood, so that nobody calls it missing.
     fn refused(&mut self, kind: Kind, name: &NamespacedName, object: &Value) {
         let workspace = &object["spec"]["workspaceRef"];
@@ -247,18 +243,10 @@ impl Loader {
 
     fn namespace(&mut self, mut object: Object) {
         object.label = label(&object.value, "");
-        let mut faults = metadata::check(&object.value);
-        let name = object.value["metadata"]["name"].as_str().map(Name::from);
-        if name.is_none() {
-            faults.push(Fault::of_value(
-                FieldPath::parse("metadata.name"),
-                "is required, as a text",
-            ));
+        if self.admitted(&object).is_none() {
+            return;
         }
-        faults
-            .iter()
-            .for_each(|fault| self.fault(&object, fault.clone()));
-        let Some(name) = name else {
+        let Some(name) = object.value["metadata"]["name"].as_str().map(Name::from) else {
             return;
         };
         let labels = object.value["metadata"]["labels"]
@@ -266,7 +254,12 @@ impl Loader {
             .into_iter()
             .flatten();
         let labels = labels
-            .filter_map(|(key, value)| Some((Name::from(&**key), Name::from(value.as_str()?))))
+            .map(|(key, value)| {
+                (
+                    Name::from(&**key),
+                    value.as_str().unwrap_or_default().into(),
+                )
+            })
             .collect();
         if self.is_first("Namespace", &NamespacedName::new("", name.clone()), &object) {
             self.manifests.namespaces.insert(name, labels);
@@ -274,7 +267,7 @@ impl Loader {
     }
 
     fn secret(&mut self, mut object: Object) {
-        let (values, mut faults) = take_values(&mut object.value);
+        let (values, faults) = take_values(&mut object.value);
         let labels = &object.value["metadata"]["labels"];
         let is_ours = labels[MANAGED_BY] == NAME && labels.get(WORKSPACE).is_some();
         if is_ours || object.value["metadata"].get("generateName").is_some() {
@@ -283,24 +276,18 @@ impl Loader {
             return;
         }
         let name = self.name(&mut object);
-        faults.extend(metadata::check(&object.value));
-        if name.is_none() {
-            faults.push(Fault::of_value(
-                FieldPath::parse("metadata.name"),
-                "is required, as a text",
-            ));
-        }
         let fine = faults.is_empty();
         faults
             .into_iter()
             .for_each(|fault| self.fault(&object, fault));
+        let admitted = self.admitted(&object);
         let first = name
             .as_ref()
             .is_none_or(|name| self.is_first("Secret", name, &object));
-        let (Some(name), true, true) = (name, first, fine) else {
+        let (Some(name), Some(mut admitted), true, true) = (name, admitted, first, fine) else {
             return;
         };
-        match serde_json::from_value(object.value["metadata"].take()) {
+        match serde_json::from_value(admitted["metadata"].take()) {
             Ok(meta) => drop(
                 self.manifests
                     .secrets

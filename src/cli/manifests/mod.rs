@@ -7,7 +7,6 @@ mod fault;
 mod files;
 mod hint;
 mod loader;
-mod metadata;
 mod origin;
 mod path;
 mod place;

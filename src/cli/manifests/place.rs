@@ -27,6 +27,8 @@ pub struct Place {
 pub enum Inner {
     /// A scalar.
     Leaf,
+    /// A scalar that some readers take for a number, and not all for the same.
+    Doubtful,
     /// A list.
     List(Vec<Place>),
     /// A mapping, in the order it is written.
@@ -46,6 +48,30 @@ impl Place {
     pub fn name_mark(&self, path: &FieldPath) -> Mark {
         let place = self.deepest(path);
         place.key.unwrap_or(place.value)
+    }
+
+    /// Every doubtful scalar in it.
+    pub fn doubtful(&self) -> Vec<FieldPath> {
+        let mut found = Vec::new();
+        self.find_doubtful(&FieldPath::root(), &mut found);
+        found
+    }
+
+    fn find_doubtful(&self, here: &FieldPath, found: &mut Vec<FieldPath>) {
+        match &self.inner {
+            Inner::Leaf => {}
+            Inner::Doubtful => found.push(here.clone()),
+            Inner::List(items) => {
+                for (i, item) in items.iter().enumerate() {
+                    item.find_doubtful(&here.with(Step::Item(i)), found);
+                }
+            }
+            Inner::Map(fields) => {
+                for (name, place) in fields {
+                    place.find_doubtful(&here.field(name), found);
+                }
+            }
+        }
     }
 
     fn deepest(&self, path: &FieldPath) -> &Self {
@@ -68,7 +94,7 @@ impl Place {
             (Step::Item(index), Inner::List(items)) => items.get(*index),
             (
                 Step::Field(_) | Step::Item(_) | Step::Entry(_),
-                Inner::Leaf | Inner::List(_) | Inner::Map(_),
+                Inner::Leaf | Inner::Doubtful | Inner::List(_) | Inner::Map(_),
             ) => None,
         }
     }

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet::STANDARD;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use kube::api::ObjectMeta;
 use serde_json::Value;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -37,6 +38,12 @@ pub fn take_values(secret: &mut Value) -> (BTreeMap<Name, KeyMaterial>, Vec<Faul
             }
         };
         for (name, value) in found {
+            if !is_data_key(&name) {
+                faults.push(Fault::of_name(
+                    path.clone(),
+                    "a data key is of at most 253 letters, digits, '-', '_' and '.', and neither '.' nor begins with '..'",
+                ));
+            }
             match (value, encoded) {
                 (Value::String(text), false) => {
                     values.insert(Name::from(name), KeyMaterial::new(text.into_bytes()));
@@ -66,10 +73,22 @@ pub fn take_values(secret: &mut Value) -> (BTreeMap<Name, KeyMaterial>, Vec<Faul
     (values, faults)
 }
 
+/// As the API server has it. What is no such key is not repeated: it may be the value.
+fn is_data_key(name: &str) -> bool {
+    let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=253).contains(&name.len())
+        && name.chars().all(inside)
+        && name != "."
+        && !name.starts_with("..")
+}
+
 fn decoded(text: &str) -> Option<Vec<u8>> {
-    // Folded over lines it is still base64.
-    let joined: Zeroizing<String> = Zeroizing::new(text.split_ascii_whitespace().collect());
-    STANDARD.decode(joined.as_bytes()).ok()
+    // Folded over lines it is still base64, and what is left over in the last letter is nobody's.
+    let lines = |c: &char| !matches!(c, '\r' | '\n');
+    let joined: Zeroizing<String> = Zeroizing::new(text.chars().filter(lines).collect());
+    let config = GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true);
+    let engine = GeneralPurpose::new(&STANDARD, config);
+    engine.decode(joined.as_bytes()).ok()
 }
 
 #[cfg(test)]

@@ -204,7 +204,9 @@ impl ClusterArgs {
     /// # Errors
     /// When it cannot be read.
     pub async fn read(&self) -> Result<Source, Failure> {
-        Fetched::read(self).await?.source(None).await
+        let catalogue = Arc::new(Catalogue::built_in());
+        let mut fetched = Fetched::read(self, catalogue).await?;
+        fetched.source(None).await
     }
 
     /// A client that gives up soon: somebody is waiting.
