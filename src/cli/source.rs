@@ -152,7 +152,12 @@ impl ChangeArgs {
             false => Err(Failure::from(problems)),
         };
         if self.against != [PathBuf::from("cluster")] {
-            let before = fine(files::read(&self.against, namespace, false, catalogue.clone())?)?;
+            let before = fine(files::read(
+                &self.against,
+                namespace,
+                false,
+                catalogue.clone(),
+            )?)?;
             let after = fine(files::read(&self.files, namespace, false, catalogue)?)?;
             return Ok((before, after));
         }
