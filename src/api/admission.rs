@@ -177,17 +177,16 @@ impl Definition {
     }
 }
 
-/// Whether a text is a time, as the API server has it: however exact, and without a second 60.
-/// Its form is for a pattern to say.
+/// Whether a text begins with a time and has a zone, as the API server has it: in any year, and
+/// without a second 60. The rest of its form is for a pattern to say.
 fn is_time(text: &str) -> bool {
-    let whole = match text.split_once('.') {
-        Some((seconds, rest)) => {
-            let zone = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-            format!("{seconds}{zone}")
-        }
-        None => text.to_owned(),
+    let Some((seconds, rest)) = text.split_at_checked(19) else {
+        return false;
     };
-    text.get(17..19) != Some("60") && whole.parse::<jiff::Timestamp>().is_ok()
+    let zone = rest.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
+    !seconds.ends_with(":60")
+        && seconds.parse::<jiff::civil::DateTime>().is_ok()
+        && zone.starts_with(['Z', '+', '-'])
 }
 
 /// The object without nulls in place of fields, and with whole numbers as integers.

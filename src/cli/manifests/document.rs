@@ -109,11 +109,13 @@ fn doubt(value: &Value, place: &mut Place, lines: &[&str]) {
 ///
 /// # Errors
 /// What is wrong, and where.
-pub fn value_of<T: DeserializeOwned>(input: &Input) -> Result<T, Problem> {
-    serde_saphyr::from_str_with_options(&input.text, options()).map_err(|error| Problem {
-        mark: error.location().map(mark),
-        reason: reason::INVALID_YAML,
-        ..Problem::of_file(&input.name, words(&error))
+pub fn value_of<T: DeserializeOwned>(input: &Input) -> Result<T, Vec<Problem>> {
+    serde_saphyr::from_str_with_options(&input.text, options()).map_err(|error| {
+        vec![Problem {
+            mark: error.location().map(mark),
+            reason: reason::INVALID_YAML,
+            ..Problem::of_file(&input.name, words(&error))
+        }]
     })
 }
 

@@ -76,7 +76,7 @@ pub fn file<T: DeserializeOwned>(path: &Path) -> Result<T, Vec<Problem>> {
     }
     let (inputs, problems) = files::read(&[path.to_owned()]);
     match inputs.first() {
-        Some(input) => document::value_of(input).map_err(|problem| vec![problem]),
+        Some(input) => document::value_of(input),
         None => Err(problems),
     }
 }
