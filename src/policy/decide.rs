@@ -118,7 +118,8 @@ struct Standing<'p> {
     policy: &'p Policy,
     subject: SubjectId,
     groups: &'p [SubjectId],
-    at: Timestamp,
+    /// Its roles that hold now and have API access, looked up once for whatever is asked.
+    open: Vec<Held<'p>>,
     requests_per_minute: RequestsPerMinute,
 }
 
@@ -134,40 +135,36 @@ impl<'p> Standing<'p> {
         if policy.workspace.state == WorkspaceState::Disabled {
             return Err(Denial::WorkspaceDisabled);
         }
-        let mut identities = std::iter::once(&subject).chain(groups);
-        if identities.any(|id| policy.blocked.contains(id)) {
+        let identities = || std::iter::once(&subject).chain(groups);
+        if identities().any(|id| policy.blocked.contains(id)) {
             return Err(Denial::SubjectBlocked);
         }
-        let mut standing = Self {
+        let mut has_role = false;
+        let mut open = Vec::new();
+        for row in identities().filter_map(|id| policy.subjects.get(id)) {
+            for grant in &row.grants {
+                if grant.window().phase(at) == Phase::Active
+                    && let Some(role) = policy.roles.get(&grant.role)
+                {
+                    has_role = true;
+                    open.extend(role.access.as_ref().map(|access| (grant, role, access)));
+                }
+            }
+        }
+        if !has_role {
+            return Err(Denial::NoRole);
+        }
+        let rates = open
+            .iter()
+            .map(|(_, _, access): &Held<'p>| access.requests_per_minute);
+        let requests_per_minute = rates.max().ok_or(Denial::NoApiAccess)?;
+        Ok(Self {
             policy,
             subject,
             groups,
-            at,
-            requests_per_minute: RequestsPerMinute::LEAST,
-        };
-        standing.held().next().ok_or(Denial::NoRole)?;
-        let rates = standing
-            .open()
-            .map(|(_, _, access)| access.requests_per_minute);
-        standing.requests_per_minute = rates.max().ok_or(Denial::NoApiAccess)?;
-        Ok(standing)
-    }
-
-    /// Its roles that hold now.
-    fn held(&self) -> impl Iterator<Item = (&'p GrantRow, &'p RoleRow)> {
-        let (policy, at) = (self.policy, self.at);
-        let identities = std::iter::once(&self.subject).chain(self.groups);
-        identities
-            .filter_map(move |id| policy.subjects.get(id))
-            .flat_map(|row| &row.grants)
-            .filter(move |grant| grant.window().phase(at) == Phase::Active)
-            .filter_map(move |grant| policy.roles.get(&grant.role).map(|role| (grant, role)))
-    }
-
-    /// Those of them that have API access.
-    fn open(&self) -> impl Iterator<Item = Held<'p>> {
-        self.held()
-            .filter_map(|(grant, role)| Some((grant, role, role.access.as_ref()?)))
+            open,
+            requests_per_minute,
+        })
     }
 
     /// The most generous role that opens a model.
@@ -176,7 +173,9 @@ impl<'p> Standing<'p> {
         if !bound.is_none_or(|models| models.allows(model)) {
             return Err(Denial::ModelOutsideWorkspace(model.to_owned()));
         }
-        self.open()
+        self.open
+            .iter()
+            .copied()
             .filter(|(_, _, access)| access.models.allows(model))
             .reduce(more_generous)
             .ok_or_else(|| Denial::ModelOutsideRoles(model.to_owned()))
@@ -240,7 +239,7 @@ type Held<'p> = (&'p GrantRow, &'p RoleRow, &'p AccessRow);
 /// The grant with the higher ceiling; of equals the one whose binding sorts first, so that
 /// the answer does not depend on the order of anything.
 fn more_generous<'p>(a: Held<'p>, b: Held<'p>) -> Held<'p> {
-    let rank = |held: &Held<'p>| (held.2.max_tokens, std::cmp::Reverse(held.0.binding.clone()));
+    let rank = |held: &Held<'p>| (held.2.max_tokens, std::cmp::Reverse(&held.0.binding));
     if rank(&b) > rank(&a) { b } else { a }
 }
 
