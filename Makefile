@@ -15,6 +15,9 @@ NODE_TESTS := node
 ALL_TESTS := $(sort $(basename $(notdir $(wildcard tests/*.rs))) $(notdir $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs))))
 OFFLINE_TESTS := $(filter-out $(CLUSTER_TESTS) $(PROPERTY_TESTS) $(NODE_TESTS),$(ALL_TESTS))
 
+# A package with its own lock, so that only those who measure decisions build Cedar.
+CEDAR := --manifest-path benches/cedar/Cargo.toml --target-dir target/cedar
+
 # What `make gen` writes.
 GENERATED := crds docs/reference
 
@@ -46,6 +49,7 @@ control-plane: ## build etcd, kube-apiserver, kube-controller-manager and kubect
 test: ## everything CI runs, cheapest first
 	@$(PHASE) "unit and offline tests" $(MAKE) test-quick
 	@$(PHASE) "properties of generated worlds" $(MAKE) test-properties
+	@$(PHASE) "agreement with Cedar" $(MAKE) test-agreement
 	@$(PHASE) "wall around the core" $(MAKE) wall
 	@$(PHASE) "lint" $(MAKE) lint
 	@$(PHASE) "generated files" $(MAKE) gen-check
@@ -66,6 +70,11 @@ test-quick: ## formatting, unit and offline tests; seconds when warm
 test-properties: ## what must hold in every world, tried on over 100,000 (PROPERTY_CASES, PROPERTY_SEED)
 	cargo test $(CARGO_ARGS) $(addprefix --test ,$(PROPERTY_TESTS))
 
+.PHONY: test-agreement
+test-agreement: ## decisions against Cedar's engine, on 200,000 random requests (AGREEMENT_REQUESTS)
+	cargo fmt --check --manifest-path benches/cedar/Cargo.toml
+	cargo test $(CARGO_ARGS) --release $(CEDAR) -- --nocapture
+
 .PHONY: test-cluster
 test-cluster: ## tests on a real API server: KUBECONFIG's, else KUBEBUILDER_ASSETS', else the built one
 	cargo test $(CARGO_ARGS) $(addprefix --test ,$(CLUSTER_TESTS))
@@ -75,7 +84,9 @@ node-test: ## tests on a real kubelet (root on Linux, else skipped); NODE_TRIES=
 	cargo test $(CARGO_ARGS) $(addprefix --test ,$(NODE_TESTS)) -- --nocapture
 
 .PHONY: bench
-bench: ## measure the release binary on a real API server: time, memory, requests
+bench: ## measure decisions beside Cedar, planning, and the release binary on a real API server
+	cargo run $(CARGO_ARGS) --release --quiet $(CEDAR)
+	cargo bench $(CARGO_ARGS) --bench scale
 	cargo build $(CARGO_ARGS) --release
 	MEASURE=true ANTHROPIC_RBAC_BINARY="$$(cargo metadata --format-version=1 --no-deps \
 	  | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/anthropic-rbac" \
