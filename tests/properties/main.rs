@@ -3,11 +3,14 @@
 
 mod access;
 mod asking;
+mod fields;
 mod handshakes;
+mod mischief;
 mod oracle;
 mod plans;
 mod random;
 mod run;
+mod shards;
 mod stage;
 mod strangers;
 mod worlds;
