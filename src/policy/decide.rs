@@ -222,14 +222,14 @@ pub fn key_of<'p>(
     match named(&subject) {
         Some(id) => row(id),
         None => {
-            let mut of_groups = groups.iter().filter_map(named).peekable();
-            if of_groups.peek().is_some() {
-                of_groups
-                    .filter_map(row)
-                    .min_by(|a, b| a.api_key_ref.cmp(&b.api_key_ref))
-            } else {
-                policy.workspace.default_key.and_then(row)
+            let mut lowest: Option<&KeyRow> = None;
+            for id in groups.iter().filter_map(named) {
+                // One that is missing may have been the lowest.
+                let key = row(id)?;
+                let first = lowest.is_none_or(|known| key.api_key_ref < known.api_key_ref);
+                lowest = if first { Some(key) } else { lowest };
             }
+            lowest.or_else(|| policy.workspace.default_key.and_then(row))
         }
     }
 }

@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod choice;
 mod client_keys;
 mod clock;
 mod findings;
