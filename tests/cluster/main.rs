@@ -21,8 +21,10 @@ mod cluster;
 mod command_line;
 mod contest;
 mod control_plane;
+mod deputy;
 mod ending;
 mod follow;
+mod foreign;
 mod install;
 mod keys;
 mod leader;
@@ -68,6 +70,8 @@ fn main() -> ExitCode {
         restore::tests(),
         keys::tests(),
         contest::tests(),
+        deputy::tests(),
+        foreign::tests(),
         ending::tests(),
         revocation::tests(),
         rotation::tests(),

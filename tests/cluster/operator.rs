@@ -340,6 +340,7 @@ fn launch(
         .args(words)
         .arg(format!("--metrics-bind-address={address}"))
         .env("RUST_LOG", rust_log)
+        .env("RUST_BACKTRACE", "full")
         .env("POD_NAMESPACE", OPERATOR_NAMESPACE)
         .env("POD_NAME", pod_name(number))
         .env_remove("KUBECONFIG")
