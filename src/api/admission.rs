@@ -183,7 +183,7 @@ fn is_time(text: &str) -> bool {
     let Some((seconds, rest)) = text.split_at_checked(19) else {
         return false;
     };
-    let zone = rest.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
+    let zone = rest.trim_start_matches(|c: char| matches!(c, '.' | ',') || c.is_ascii_digit());
     !seconds.ends_with(":60")
         && seconds.parse::<jiff::civil::DateTime>().is_ok()
         && zone.starts_with(['Z', '+', '-'])
