@@ -1,7 +1,7 @@
 //! Comparing policies, held to `decide`: what `compare` does not mention, no request meets; what
 //! it mentions, some request meets; and nothing gets wider without being called so. Random
 //! policies of a small world, in which every request can be tried.
-//! `COMPARE_CASES=100000 cargo test --test compare` tries more of them.
+//! `PROPERTY_CASES=100000 cargo test --test compare` tries more of them.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -356,7 +356,7 @@ fn is_met(comparison: &Comparison, before: &Side, after: &Side) -> Result<(), St
 }
 
 fn cases() -> u32 {
-    let cases = std::env::var("COMPARE_CASES").ok();
+    let cases = std::env::var("PROPERTY_CASES").ok();
     cases.and_then(|cases| cases.parse().ok()).unwrap_or(300)
 }
 

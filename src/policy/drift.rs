@@ -51,3 +51,72 @@ pub fn is_rendered(
         && matched
         && blocked_same
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const ROLE: &str = "00000000000000aa";
+
+    /// A policy in which these subjects hold a role from these bindings.
+    fn policy(subjects: &[(SubjectId, &str)], blocked: &[SubjectId]) -> Policy {
+        let row = |binding: &str| json!({"grants": [{"role": ROLE, "binding": binding}]});
+        let rows = subjects.iter().map(|(id, b)| (id.to_string(), row(b)));
+        let policy = json!({
+            "workspace": {
+                "namespace": "claude", "name": "w", "state": "Enabled", "defaultMaxTokens": 1,
+                "issuers": [],
+            },
+            "roles": {ROLE: {"name": "user"}},
+            "keys": {},
+            "blocked": blocked,
+            "subjects": rows.collect::<serde_json::Map<_, _>>(),
+        });
+        serde_json::from_value(policy).expect("a policy")
+    }
+
+    fn id(text: &str) -> SubjectId {
+        SubjectId::of(text.as_bytes())
+    }
+
+    #[test]
+    fn without_client_keys_only_the_same_policy_is_rendered() {
+        let names = HashMap::new();
+        let one = policy(&[(id("a"), "n/b")], &[]);
+        assert!(is_rendered(&one, &names, &one.clone()));
+        assert!(!is_rendered(
+            &one,
+            &names,
+            &policy(&[(id("a"), "n/c")], &[])
+        ));
+        assert!(!is_rendered(&one, &names, &policy(&[], &[])));
+        assert!(!is_rendered(
+            &one,
+            &names,
+            &policy(&[(id("a"), "n/b")], &[id("a")])
+        ));
+    }
+
+    #[test]
+    fn client_keys_that_were_not_read_are_known_by_their_rows() {
+        let secret = SubjectRef::parse("clientkey:claude/batch").expect("a subject");
+        let names = HashMap::from([(id("stands in"), secret)]);
+        let expected = policy(&[(id("a"), "n/b"), (id("stands in"), "n/keys")], &[]);
+        let rendered = |subjects: &[(SubjectId, &str)], blocked: &[SubjectId]| {
+            is_rendered(&expected, &names, &policy(subjects, blocked))
+        };
+        let a = (id("a"), "n/b");
+        assert!(rendered(
+            &[a, (id("k1"), "n/keys"), (id("k2"), "n/keys")],
+            &[]
+        ));
+        assert!(!rendered(&[a], &[]), "none of them is there");
+        assert!(!rendered(&[a, (id("k1"), "n/other")], &[]));
+        assert!(
+            !rendered(&[(id("k1"), "n/keys")], &[]),
+            "somebody else is missing"
+        );
+        assert!(!rendered(&[a, (id("k1"), "n/keys")], &[id("a")]));
+    }
+}
