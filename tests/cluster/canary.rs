@@ -2,6 +2,7 @@
 //! Must not print one when it is found: a failure names the place.
 
 use std::{
+    collections::{BTreeSet, HashMap},
     fs::{self, File},
     io::Read,
     path::Path,
@@ -30,35 +31,80 @@ pub(crate) fn tests() -> Vec<Test> {
     )]
 }
 
-/// A value nobody has seen before, and how it is recognised.
+/// How much of a value's random part is already too much.
+const SLICE: usize = 12;
+
+/// A value nobody has seen before, by what it is for.
 struct Canary {
-    value: String,
-    needles: Vec<String>,
+    about: &'static str,
+    value: Vec<u8>,
+    own: String,
+}
+
+/// Whatever a text must not have: every slice of every value, as it is, in base64 however it is
+/// aligned, and in hex.
+struct Needles {
+    /// By length, with the canary it comes from.
+    slices: Vec<(usize, HashMap<Vec<u8>, &'static str>)>,
 }
 
 // === impl Canary ===
 
 impl Canary {
-    fn new(prefix: &str) -> Result<Self> {
+    fn new(about: &'static str, prefix: &str) -> Result<Self> {
         const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
         let mut random = [0; 40];
         File::open("/dev/urandom")?.read_exact(&mut random)?;
         let letters = random.map(|byte| char::from(LETTERS[usize::from(byte) % LETTERS.len()]));
         let own: String = letters.iter().collect();
-        let value = format!("{prefix}{own}");
-        // Part of it would be too much, too; and wherever it begins in something that is
-        // encoded as a whole, its encoding is one of three.
-        let encoded = (0..3).map(|skip| {
-            let text = base64(&own.as_bytes()[skip..]);
-            text[..48].to_owned()
-        });
-        let mut needles: Vec<String> = encoded.collect();
-        needles.extend([own[..20].to_owned(), own[20..].to_owned()]);
-        Ok(Self { value, needles })
+        let value = format!("{prefix}{own}").into_bytes();
+        Ok(Self { about, value, own })
     }
 
-    fn is_in(&self, text: &str) -> bool {
-        self.needles.iter().any(|needle| text.contains(needle))
+    /// With more after it.
+    fn then(mut self, more: &[u8]) -> Self {
+        self.value.extend(more);
+        self
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.value).into_owned()
+    }
+}
+
+// === impl Needles ===
+
+impl Needles {
+    fn of<'a>(canaries: impl Iterator<Item = &'a Canary>) -> Self {
+        let (mut plain, mut encoded, mut hex) = (HashMap::new(), HashMap::new(), HashMap::new());
+        for canary in canaries {
+            let own = canary.own.as_bytes();
+            let add = |map: &mut HashMap<_, _>, text: &[u8], length: usize| {
+                for slice in text.windows(length) {
+                    map.insert(slice.to_vec(), canary.about);
+                }
+            };
+            add(&mut plain, own, SLICE);
+            for skip in 0..3 {
+                // Up to its last whole group, which what follows it does not change.
+                let text = base64(&own[skip..]);
+                add(&mut encoded, &text.as_bytes()[..48], 4 * SLICE / 3);
+            }
+            let digits: String = own.iter().map(|byte| format!("{byte:02x}")).collect();
+            add(&mut hex, digits.as_bytes(), 2 * SLICE);
+            add(&mut hex, digits.to_uppercase().as_bytes(), 2 * SLICE);
+        }
+        let slices = vec![(SLICE, plain), (4 * SLICE / 3, encoded), (2 * SLICE, hex)];
+        Self { slices }
+    }
+
+    /// What the values found in a text are for.
+    fn found_in(&self, text: &[u8]) -> BTreeSet<&'static str> {
+        let found = self.slices.iter().flat_map(|(length, slices)| {
+            text.windows(*length)
+                .filter_map(|slice| slices.get(slice).copied())
+        });
+        found.collect()
     }
 }
 
@@ -71,55 +117,199 @@ fn base64(bytes: &[u8]) -> String {
 
 /// A manifest as people write it. Applied by kubectl it leaves the value in an annotation, so
 /// that metadata alone holds it, too.
-fn secret(namespace: &str, name: &str, canary: &Canary, labels: &Value) -> Value {
+fn secret(namespace: &str, name: &str, canary: &Canary) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Secret",
-        "metadata": {"name": name, "namespace": namespace, "labels": labels},
-        "stringData": {"api-key": canary.value},
+        "metadata": {"name": name, "namespace": namespace},
+        "data": {"api-key": base64(&canary.value)},
     })
 }
 
-async fn canaries(cluster: &Cluster) -> Result<()> {
-    let namespace = cluster.namespace("canary").await?;
-    let home = namespace.as_str();
-    let good = Canary::new("sk-ant-api03-")?;
-    let next = Canary::new("sk-ant-api03-")?;
-    let gateway = Canary::new("sk-ant-api03-")?;
-    let admin = Canary::new("sk-ant-admin01-")?;
-    let malformed = Canary::new("sk-ant-api03- with a blank ")?;
-    let client = Canary::new("client-")?;
-    let bad_client = Canary::new("sk-ant-")?;
+/// Bad values by the name of Secret and ApiKeyRef.
+fn bad() -> Result<Vec<(&'static str, Canary)>> {
+    let new = Canary::new;
+    Ok(vec![
+        ("admin", new("an admin key", "sk-ant-admin01-")?),
+        ("enterprise", new("an enterprise key", "sk-ant-api01-")?),
+        ("oauth", new("an OAuth token", "sk-ant-oat01-")?),
+        ("blank-inside", new("a blank inside", "sk-ant-api03- ")?),
+        ("blank-before", new("a blank before", " sk-ant-api03-")?),
+        (
+            "two-lines",
+            new("two lines", "sk-ant-api03-")?.then(b"\nsk-ant-api03-EXAMPLE"),
+        ),
+        (
+            "two-newlines",
+            new("two newlines", "sk-ant-api03-")?.then(b"\n\n"),
+        ),
+        (
+            "binary",
+            new("binary", "sk-ant-api03-")?.then(&[0, 0xff, 0xfe, 7]),
+        ),
+        ("not-ascii", new("not ASCII", "sk-ant-api03-\u{fc}")?),
+        ("other", new("no key at all", "password-")?),
+        (
+            "oversize",
+            new("an oversize value", "sk-ant-api03-")?.then(&[b' '; 100_000]),
+        ),
+    ])
+}
 
-    let none = json!({});
-    let client_key = json!({"anthropic-rbac.io/client-key": "true"});
-    let clients = |name: &str, secret: &str| {
+/// The rest of them.
+struct Good {
+    first: Canary,
+    second: Canary,
+    staged: Canary,
+    gateway: Canary,
+    shared: Canary,
+    elsewhere: Canary,
+    lent: Canary,
+    kept: Canary,
+    foreign: Canary,
+    ungranted: Canary,
+    client: Canary,
+    bad_client: Canary,
+    short_client: Canary,
+    note: Canary,
+}
+
+impl Good {
+    fn new() -> Result<Self> {
+        let api = |about| Canary::new(about, "sk-ant-api03-");
+        Ok(Self {
+            first: api("the first version")?,
+            second: api("the second version")?,
+            staged: api("the staged version")?,
+            gateway: api("a key for the gateway")?,
+            shared: api("a shared key")?,
+            elsewhere: api("a key of another workspace")?,
+            lent: api("a key that was not lent")?,
+            kept: api("a version that stays")?,
+            foreign: api("somebody else's Secret")?,
+            ungranted: api("a Secret out of reach")?,
+            client: Canary::new("a client key", "client-")?,
+            bad_client: Canary::new("a client key like an API key", "sk-ant-")?,
+            short_client: Canary::new("a client key with a blank", "client ")?,
+            note: api("a key where a key id belongs")?,
+        })
+    }
+
+    fn all(&self) -> [&Canary; 14] {
+        let Self {
+            first,
+            second,
+            staged,
+            gateway,
+            shared,
+            elsewhere,
+            lent,
+            kept,
+            foreign,
+            ungranted,
+            client,
+            bad_client,
+            short_client,
+            note,
+        } = self;
+        [
+            first,
+            second,
+            staged,
+            gateway,
+            shared,
+            elsewhere,
+            lent,
+            kept,
+            foreign,
+            ungranted,
+            client,
+            bad_client,
+            short_client,
+            note,
+        ]
+    }
+}
+
+fn manifests(home: &str, other: &str, good: &Good, bad: &[(&'static str, Canary)]) -> Vec<Value> {
+    let clients = |name: &str| {
         let mut binding = binding(home, name, "one", "user", &[]);
-        binding["spec"]["subjects"] = json!([{"kind": "ClientKey", "name": secret}]);
+        binding["spec"]["subjects"] = json!([{"kind": "ClientKey", "name": name}]);
         binding
+    };
+    let client = |name: &str, canary: &Canary| {
+        let mut client = secret(home, name, canary);
+        client["metadata"]["labels"] = json!({"anthropic-rbac.io/client-key": "true"});
+        client
     };
     // An Event is made of it.
     let mut overdue = key(home, "good", "one", "good", "good-target");
     overdue["spec"]["issuedAt"] = "2026-01-01T00:00:00Z".into();
-    let manifests = [
-        secret(home, "good", &good, &none),
-        secret(home, "gateway", &gateway, &none),
-        secret(home, "admin", &admin, &none),
-        secret(home, "malformed", &malformed, &none),
-        secret(home, "client", &client, &client_key),
-        secret(home, "bad-client", &bad_client, &client_key),
+    let mut noted = secret(home, "kept", &good.kept);
+    noted["metadata"]["annotations"] = json!({
+        "anthropic-rbac.io/key-id": good.note.text(),
+        "anthropic-rbac.io/issued-at": good.note.text(),
+        "anthropic-rbac.io/allow-namespaces": good.note.text(),
+        "anthropic-rbac.io/allow-workspaces": good.note.text(),
+    });
+    let mut not_lent = key(other, "not-lent", "two", "lent", "not-lent-target");
+    not_lent["spec"]["source"]["secretKeyRef"]["namespace"] = home.into();
+    let mut manifests = vec![
+        secret(home, "good", &good.first),
+        secret(home, "staged", &good.staged),
+        secret(home, "gateway", &good.gateway),
+        secret(home, "shared", &good.shared),
+        secret(home, "elsewhere", &good.elsewhere),
+        secret(other, "elsewhere", &good.elsewhere),
+        secret(home, "lent", &good.lent),
+        noted,
+        secret(home, "foreign-target", &good.foreign),
+        secret(other, "ungranted", &good.ungranted),
+        client("client", &good.client),
+        client("bad-client", &good.bad_client),
+        client("short-client", &good.short_client),
         workspace(
             home,
             "one",
-            json!({"keys": {"defaultApiKeyRef": {"name": "gateway"}}}),
+            json!({
+                "keys": {"defaultApiKeyRef": {"name": "gateway"}},
+                "gateways": [{"name": "edge", "type": "Envoy"}],
+            }),
         ),
+        workspace(home, "three", json!({"displayName": "Three"})),
+        workspace(other, "two", json!({"displayName": "Two"})),
         binding(home, "users", "one", "user", &["app"]),
-        clients("clients", "client"),
-        clients("bad-clients", "bad-client"),
+        clients("client"),
+        clients("bad-client"),
+        clients("short-client"),
         overdue,
         key(home, "gateway", "one", "gateway", ""),
-        key(home, "admin", "one", "admin", "admin-target"),
-        key(home, "malformed", "one", "malformed", "malformed-target"),
+        key(home, "shared", "one", "shared", "shared-target"),
+        key(home, "shared-too", "one", "shared", "shared-too-target"),
+        key(home, "elsewhere", "one", "elsewhere", "elsewhere-target"),
+        key(
+            home,
+            "elsewhere-too",
+            "three",
+            "elsewhere",
+            "elsewhere-too-target",
+        ),
+        key(home, "kept", "one", "kept", "kept-target"),
+        key(home, "foreign", "one", "kept", "foreign-target"),
+        not_lent,
+        key(other, "ungranted", "two", "ungranted", "ungranted-target"),
     ];
+    for (name, canary) in bad {
+        manifests.push(secret(home, name, canary));
+        manifests.push(key(home, name, "one", name, &format!("{name}-target")));
+    }
+    manifests
+}
+
+async fn canaries(cluster: &Cluster) -> Result<()> {
+    let namespace = cluster.namespace("canary").await?;
+    let (home, other) = (namespace.as_str(), cluster.namespace("cage").await?);
+    let (good, bad) = (Good::new()?, bad()?);
+    let manifests = manifests(home, &other, &good, &bad);
     let list = json!({"apiVersion": "v1", "kind": "List", "items": manifests}).to_string();
     cluster.apply_yaml(&list)?;
     let settings = Settings {
@@ -133,69 +323,96 @@ async fn canaries(cluster: &Cluster) -> Result<()> {
     let kube = cluster.client();
     let (keys, secrets) = (api(&kube, "ApiKeyRef", home), api(&kube, "Secret", home));
     let bindings = api(&kube, "RoleBinding", home);
-    for (name, wanted) in [
-        ("good", ("Ready", "True", "")),
-        ("gateway", ("Ready", "True", "")),
-        ("admin", ("Ready", "False", "InvalidKey")),
-        ("malformed", ("Ready", "False", "InvalidKey")),
-    ] {
-        until(&keys, name, wanted, SOON).await?;
+    let ready = ("Ready", "True", "");
+    for name in ["good", "gateway", "shared", "shared-too", "kept"] {
+        until(&keys, name, ready, SOON)
+            .await
+            .with_context(|| name)?;
     }
-    until(&bindings, "clients", ("Ready", "True", ""), SOON).await?;
+    for (name, _) in &bad {
+        until(&keys, name, ("Ready", "False", "InvalidKey"), SOON).await?;
+    }
+    until(&keys, "foreign", ("Ready", "False", "NotOurs"), SOON).await?;
+    let others = api(&kube, "ApiKeyRef", &other);
+    until(&others, "not-lent", ("Ready", "False", ""), SOON).await?;
     until(
-        &bindings,
-        "bad-clients",
-        ("Ready", "False", "InvalidClientKey"),
+        &others,
+        "ungranted",
+        ("Ready", "False", "SecretAccessDenied"),
         SOON,
     )
     .await?;
-    merge(
-        &secrets,
-        "good",
-        json!({"stringData": {"api-key": next.value}}),
-    )
-    .await?;
-    crate::wait::until(&secrets, "good-target", SOON, |target| {
-        (resource::value(target, "ANTHROPIC_API_KEY")? == next.value).then_some(())
-    })
-    .await?;
-    merge(
-        &secrets,
-        "good-target",
-        json!({"data": {"ANTHROPIC_API_KEY": "c3BvaWx0"}}),
-    )
-    .await?;
-    crate::wait::until(&secrets, "good-target", SOON, |target| {
-        (resource::value(target, "ANTHROPIC_API_KEY")? == next.value).then_some(())
-    })
-    .await?;
+    until(&bindings, "client", ready, SOON).await?;
+    for name in ["bad-client", "short-client"] {
+        until(
+            &bindings,
+            name,
+            ("Ready", "False", "InvalidClientKey"),
+            SOON,
+        )
+        .await?;
+    }
+    let holds = async |canary: &Canary| {
+        crate::wait::until(&secrets, "good-target", SOON, |target| {
+            (resource::value(target, "ANTHROPIC_API_KEY")? == canary.text()).then_some(())
+        })
+        .await
+        .with_context(|| format!("the target has {}", canary.about))
+    };
+    let second = json!({"stringData": {"api-key": good.second.text()}});
+    merge(&secrets, "good", second).await?;
+    holds(&good.second).await?;
+    let spoilt = json!({"data": {"ANTHROPIC_API_KEY": "c3BvaWx0"}});
+    merge(&secrets, "good-target", spoilt).await?;
+    holds(&good.second).await?;
     operator.restart().await?;
+    let next = json!({"next": {"secretKeyRef": {"name": "staged", "key": "api-key"}}});
+    merge(&keys, "good", json!({"spec": next})).await?;
+    holds(&good.staged).await?;
     delete(&secrets, "gateway").await?;
     until(&keys, "gateway", ("Ready", "False", "SourceNotFound"), SOON).await?;
     merge(&keys, "good", json!({"spec": {"state": "Revoked"}})).await?;
     until(&keys, "good", ("Ready", "True", "Revoked"), SOON).await?;
 
-    let canaries = [
-        &good,
-        &next,
-        &gateway,
-        &admin,
-        &malformed,
-        &client,
-        &bad_client,
-    ];
-    let places = places(cluster, &operator, home, &list).await?;
+    let canaries: Vec<&Canary> = good
+        .all()
+        .into_iter()
+        .chain(bad.iter().map(|(_, c)| c))
+        .collect();
+    ensure!(canaries.len() >= 20);
+    let needles = Needles::of(canaries.iter().copied());
+    let mistakes = mistakes(home, &good.note);
+    let places = places(cluster, &operator, home, &list, &mistakes).await?;
     for (place, text) in &places {
-        for canary in canaries {
-            ensure!(!canary.is_in(text), "a key value is in {place}");
-        }
+        let found = needles.found_in(text.as_bytes());
+        ensure!(found.is_empty(), "in {place}: {found:?}");
     }
     // It would have been found.
-    let kept = everything(cluster, "Secret", home).await?;
-    for canary in [&next, &admin, &malformed, &client, &bad_client] {
-        ensure!(canary.is_in(&kept), "a key value is not even in its Secret");
+    for canary in &canaries {
+        let own = Needles::of([*canary].into_iter());
+        let hex: String = canary
+            .value
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        for text in [
+            canary.value.clone(),
+            base64(&canary.value).into_bytes(),
+            hex.into_bytes(),
+        ] {
+            ensure!(
+                own.found_in(&text).contains(canary.about),
+                "{} as such",
+                canary.about
+            );
+        }
     }
-    ensure!(good.is_in(&list) && gateway.is_in(&list));
+    let kept = everything(cluster, "Secret", home).await?;
+    let kept = needles.found_in(kept.as_bytes());
+    ensure!(
+        kept.len() + 2 >= canaries.len(),
+        "only {kept:?} are in their Secrets"
+    );
     let log = &places[0].1;
     ensure!(
         log.contains("DEBUG") || log.contains("TRACE"),
@@ -204,12 +421,34 @@ async fn canaries(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+/// What people do by mistake: the key itself where its name or id belongs.
+fn mistakes(home: &str, canary: &Canary) -> Vec<Value> {
+    let pasted = |path: &str| {
+        let mut mistake = key(home, "mistake", "one", "good", "mistake-target");
+        mistake["spec"]["keyId"] = "apikey_01EXAMPLE".into();
+        if let Some(field) = mistake.pointer_mut(path) {
+            *field = canary.text().into();
+        }
+        mistake
+    };
+    [
+        "/spec/keyId",
+        "/spec/service",
+        "/spec/source/secretKeyRef/key",
+        "/spec/source/secretKeyRef/name",
+        "/spec/target/secretName",
+    ]
+    .map(pasted)
+    .into()
+}
+
 /// All there is to read, by place.
 async fn places(
     cluster: &Cluster,
     operator: &Operator,
     home: &str,
     manifests: &str,
+    mistakes: &[Value],
 ) -> Result<Vec<(String, String)>> {
     let mut places = vec![
         ("the operator's log".to_owned(), operator.logged()?),
@@ -254,6 +493,40 @@ async fn places(
         places.push((format!("what {} says", arguments[0]), said));
     }
     places.push(("what render writes".to_owned(), files(&folder)?));
+    for arguments in [
+        vec!["lint", "-f", file],
+        vec!["lint", "-f", file, "-o", "json"],
+        vec!["keys", "-f", file],
+        vec!["keys", "--kubeconfig", kubeconfig, "-A"],
+        vec!["calendar", "-f", file],
+        vec!["access", &subject, "-f", file],
+    ] {
+        let output = command_line::run(&arguments)?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        places.push((format!("what {} says", arguments[0]), said));
+    }
+    for (number, mistake) in mistakes.iter().enumerate() {
+        let file = cluster.dir().join(format!("mistake-{number}.json"));
+        fs::write(&file, mistake.to_string())?;
+        let file = file.to_str().context("a path in UTF-8")?;
+        for arguments in [
+            vec!["lint", "-f", file],
+            vec!["render", "-f", file, "--out", out],
+        ] {
+            let output = command_line::run(&arguments)?;
+            ensure!(!output.status.success(), "mistake {number} is one");
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8_lossy(&said).into_owned();
+            places.push((
+                format!("what {} says of mistake {number}", arguments[0]),
+                said,
+            ));
+        }
+    }
+    if let Some(audit) = cluster.audit_log_text()? {
+        places.push(("the audit log".to_owned(), audit));
+    }
     ensure!(
         places.iter().all(|(_, text)| !text.is_empty()),
         "every place has something"

@@ -136,6 +136,13 @@ impl Cluster {
         Ok(AuditLog::new(self.dir.join("audit.log"), self.client()))
     }
 
+    /// All of that log as it is, if it is within reach.
+    pub(crate) fn audit_log_text(&self) -> Result<Option<String>> {
+        let path = self.dir.join("audit.log");
+        let ours = self.control_plane.is_some();
+        Ok(ours.then(|| fs::read_to_string(path)).transpose()?)
+    }
+
     /// Runs kubectl as the administrator. What it says is up to the caller.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<Output> {
         self.kubectl_as(&self.kubeconfig, arguments, "")
