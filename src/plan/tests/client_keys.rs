@@ -136,6 +136,30 @@ fn a_claim_ends_with_its_binding_and_the_other_workspace_wakes_for_it() {
 }
 
 #[test]
+fn a_binding_that_gives_nothing_does_not_mind_whose_client_key_it_names() {
+    for (field, value) in [
+        ("expiresAt", json!("2026-11-01T00:00:00Z")),
+        ("state", json!("Disabled")),
+    ] {
+        let mut idle = bound("batch/idle", 1);
+        idle["spec"][field] = value;
+        let mut stage = in_use();
+        stage.apply(&idle);
+        assert_eq!(
+            refs(&stage, "claude/production", "batch/idle"),
+            "ResolvedRefs",
+            "{field}"
+        );
+    }
+    let mut stage = in_use();
+    stage.apply(&bound("batch/lively", 1));
+    assert_eq!(
+        refs(&stage, "claude/production", "batch/lively"),
+        "ClientKeyInUse"
+    );
+}
+
+#[test]
 fn who_may_not_bind_claims_nothing() {
     let mut stage = Stage::with(&[
         admitting(json!({})),

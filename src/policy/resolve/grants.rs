@@ -1,6 +1,7 @@
 //! What becomes of bindings. Must not judge single subjects; `subjects` does.
 
 use super::rows::role_row;
+use super::subjects::Naming;
 use super::{GrantFacts, GrantOutcome, Refusal, Resolver};
 use crate::policy::finding::Finding;
 use crate::policy::finding::{Kind, ObjectId, Reason, listed};
@@ -48,9 +49,13 @@ impl<'a> Resolver<'a> {
         if !ceiling.may_bind(role) {
             return outcome(Some(Refusal::RoleNotPermitted(role.clone())), Vec::new(), 0);
         }
-        let anyone = ceiling.may_bind_to_anyone(role);
+        let gives = matches!(phase, Some(Phase::Active | Phase::Pending));
+        let naming = Naming {
+            anyone: ceiling.may_bind_to_anyone(role),
+            gives,
+        };
         let (subjects, problems) =
-            self.subjects_of(&binding.name.namespace, &grant.subjects, anyone);
+            self.subjects_of(&binding.name.namespace, &grant.subjects, naming);
         let for_ever = grant.enabled && grant.window.expires_at.is_none();
         if for_ever && **role == *"admin" && resolved.access.is_some() {
             self.find(
@@ -60,7 +65,7 @@ impl<'a> Resolver<'a> {
                 "It grants role admin for ever. Set expiresAt, and renew it when it is still needed.",
             );
         }
-        if matches!(phase, Some(Phase::Active | Phase::Pending)) {
+        if gives {
             let row = self
                 .role_ids
                 .entry(role.clone())

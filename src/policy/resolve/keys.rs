@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::rows::key_row;
+use super::subjects::Naming;
 use super::{KeyFacts, KeyOutcome, Refusal, Resolver};
 use crate::policy::digest::ContentId;
 use crate::policy::finding::{Kind, Reason};
@@ -37,8 +38,12 @@ impl Resolver<'_> {
                     let row = key_row(facts);
                     let id = row.id();
                     rows.insert(id, row);
+                    let naming = Naming {
+                        anyone: true,
+                        gives: true,
+                    };
                     let (subjects, problems) =
-                        self.subjects_of(&facts.name.namespace, &facts.key.used_by, true);
+                        self.subjects_of(&facts.name.namespace, &facts.key.used_by, naming);
                     let mut serves = 0;
                     for (subject, named) in &subjects {
                         match incumbents.entry(subject.id()) {

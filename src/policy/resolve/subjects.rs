@@ -5,18 +5,28 @@ use super::{ClientKeys, Resolver, SubjectProblem, reason};
 use crate::policy::subject::{Subject, SubjectRef};
 use crate::policy::workspace::IssuerKind;
 
+/// What an object may do with the subjects it names.
+#[derive(Clone, Copy)]
+pub(super) struct Naming {
+    /// Whether they may be of another namespace.
+    pub anyone: bool,
+    /// Whether it gives them anything, now or later. If not, it is no matter whose client key
+    /// one of them is.
+    pub gives: bool,
+}
+
 impl Resolver<'_> {
     /// The subjects that may be named so from `namespace`, and what is wrong with the others.
     pub(super) fn subjects_of<'n>(
         &self,
         namespace: &str,
         named: &'n [SubjectRef],
-        anyone: bool,
+        naming: Naming,
     ) -> (Vec<(Subject, &'n SubjectRef)>, Vec<SubjectProblem>) {
         let mut subjects = Vec::with_capacity(named.len());
         let mut problems = Vec::new();
         for subject in named {
-            match self.subject(namespace, subject, anyone) {
+            match self.subject(namespace, subject, naming) {
                 Ok(known) => subjects.extend(known.into_iter().map(|known| (known, subject))),
                 Err((name, message)) => problems.push(SubjectProblem {
                     subject: subject.to_string(),
@@ -32,7 +42,7 @@ impl Resolver<'_> {
         &self,
         namespace: &str,
         named: &SubjectRef,
-        anyone: bool,
+        Naming { anyone, gives }: Naming,
     ) -> Result<Vec<Subject>, (&'static str, String)> {
         let not_permitted = || {
             let fix = "name a ServiceAccount or client key of this namespace, or ask the Workspace's owner for subjects: Any";
@@ -41,12 +51,15 @@ impl Resolver<'_> {
                 format!("this namespace may not name it here; {fix}"),
             ))
         };
+        let client_key = |digest| match gives {
+            true => self.client_key(namespace, digest),
+            false => Ok(Subject::ClientKey(digest)),
+        };
         match named {
             SubjectRef::ClientKeySecret(secret) => match self.facts.client_keys.get(secret) {
-                Some(ClientKeys::Known(digests)) => digests
-                    .iter()
-                    .map(|digest| self.client_key(namespace, *digest))
-                    .collect(),
+                Some(ClientKeys::Known(digests)) => {
+                    digests.iter().map(|digest| client_key(*digest)).collect()
+                }
                 Some(ClientKeys::Unusable(name, why)) => {
                     Err((*name, format!("Secret {secret} {why}")))
                 }
@@ -55,9 +68,9 @@ impl Resolver<'_> {
                     format!("Secret {secret} has not been read yet"),
                 )),
             },
-            SubjectRef::Known(Subject::ClientKey(digest)) => self
-                .client_key(namespace, *digest)
-                .map(|subject| vec![subject]),
+            SubjectRef::Known(Subject::ClientKey(digest)) => {
+                client_key(*digest).map(|subject| vec![subject])
+            }
             SubjectRef::Known(subject @ Subject::ServiceAccount(account)) => {
                 if !anyone && *account.namespace != *namespace {
                     return not_permitted();

@@ -291,6 +291,15 @@ impl<'a> Court<'a> {
             })
     }
 
+    /// Whether no role is as true an answer as being blocked: of a client key in a Secret of
+    /// elsewhere that has no role here, nobody is told that it is blocked.
+    pub fn may_say_no_role(&self, question: &Question) -> bool {
+        let subject = &question.caller.subject;
+        let caller = caller(subject);
+        matches!(subject, Subject::ClientKey(_))
+            && self.grants.iter().all(|given| given.to != caller)
+    }
+
     fn covers(&self, entries: impl Iterator<Item = impl AsRef<str>>, model: &str) -> bool {
         let alias = self
             .world
