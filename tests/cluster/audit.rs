@@ -96,6 +96,21 @@ impl AuditLog {
         Ok(Requests(requests))
     }
 
+    /// Since when namespaces are ending, by whomever: what gave rights in one goes with it.
+    pub(crate) async fn endings(&self) -> Result<BTreeMap<String, jiff::Timestamp>> {
+        let (text, _) = self.read_to_marker(Mark::START.0).await?;
+        let mut endings = BTreeMap::new();
+        for line in text.lines() {
+            let entry: Entry = serde_json::from_str(line).context("reading the audit log")?;
+            if entry.verb == "delete" && entry.object_ref.resource == "namespaces" {
+                endings
+                    .entry(entry.object_ref.name)
+                    .or_insert(entry.request_received_timestamp);
+            }
+        }
+        Ok(endings)
+    }
+
     /// Sends a request nobody else sends, and reads the log from `start` to the end of
     /// its line. The API server writes to the log before it finishes an answer, so what
     /// was answered before the marker was sent is in front of it.

@@ -208,7 +208,7 @@ async fn differs(cluster: &Cluster) -> Result<()> {
         exit == Some(0) && answer["changes"] == false,
         "nothing changes: {answer}"
     );
-    let (exit, answer, _) = diff(&[services.clone()])?;
+    let (exit, answer, _) = diff(std::slice::from_ref(&services))?;
     let gained: Vec<&Value> = answer["workspaces"][0]["access"]
         .as_array()
         .into_iter()

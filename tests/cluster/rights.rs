@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use crate::{
-    audit::Mark,
+    audit::{Mark, Request},
     cluster::Cluster,
     operator::{Operator, Settings},
     resource::{self, api, fake_key, key, secret, until, workspace},
@@ -63,16 +63,23 @@ async fn granted(cluster: &Cluster) -> Result<()> {
     ensure!(value == Some(fake_key("rights")), "it holds the key");
 
     // Of all tests before this one, too.
-    let forbidden = cluster.audit_log()?.since(Mark::START).await?.forbidden();
-    let others = |namespace: &str| {
-        NOT_THE_OPERATOR
-            .iter()
-            .any(|own| namespace.starts_with(own))
+    let audit = cluster.audit_log()?;
+    let forbidden = audit.since(Mark::START).await?.forbidden();
+    let endings = audit.endings().await?;
+    let others = |request: &&Request| {
+        let namespace = &request.namespace;
+        let ending = endings
+            .get(namespace)
+            .is_some_and(|at| *at <= request.received);
+        ending
+            || NOT_THE_OPERATOR
+                .iter()
+                .any(|own| namespace.starts_with(own))
     };
     let (expected, surprising): (Vec<_>, Vec<_>) = forbidden
         .0
         .iter()
-        .filter(|request| !others(&request.namespace))
+        .filter(|request| !others(request))
         .partition(|request| request.is_of("list", "secrets"));
     assert_eq!(
         surprising
