@@ -56,9 +56,9 @@ test: ## everything CI runs, cheapest first
 	@$(PHASE) "control plane" $(MAKE) control-plane
 	@$(PHASE) "manifests and documents" $(MAKE) check-files
 	@$(PHASE) "calendar" $(MAKE) check-calendar
+	@$(PHASE) "tests on a node, where there can be one" $(MAKE) node-test
 	@$(PHASE) "cluster tests" $(MAKE) test-cluster
 	@$(PHASE) "demo" $(MAKE) demo
-	@$(PHASE) "tests on a node, where there can be one" $(MAKE) node-test
 
 .PHONY: test-quick
 test-quick: ## formatting, unit and offline tests; seconds when warm
