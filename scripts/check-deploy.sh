@@ -22,7 +22,7 @@ die() { printf 'check-deploy: %s\n' "$*" >&2; exit 1; }
 count() { grep -c "$@" || true; }
 
 # --- what the files say -------------------------------------------------------------
-for file in deploy/base/*role*.yaml deploy/base/leader-election.yaml deploy/namespace/*role*.yaml; do
+for file in deploy/base/*role*.yaml deploy/base/leader-election.yaml deploy/namespace/*role*.yaml deploy/namespace/*/role.yaml; do
   bare=$(awk '/^- apiGroups:/ && previous !~ /^#/ {print FILENAME ":" FNR} {previous = $0}' "$file")
   [[ -z $bare ]] || die "a rule without a comment that says why: $bare"
   if grep -nE "\[.*['\"]?\*['\"]?.*\]" "$file"; then die "$file: a rule grants everything of a sort"; fi
@@ -38,6 +38,13 @@ components: [../deploy/components/secret-namespaces, ../deploy/components/gatewa
 Y
 k kustomize "$overlay" >"$work/namespaces.yaml"
 k kustomize deploy/overlays/namespaced >"$work/namespaced.yaml"
+cat >"$overlay/kustomization.yaml" <<'Y'
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: claude
+resources: [../deploy/namespace/gateway-pods]
+Y
+k kustomize "$overlay" >"$work/namespaced-pods.yaml"
 k kustomize examples/seed >"$work/seed.yaml"
 
 bound='^  name: anthropic-rbac-secrets$'
@@ -121,11 +128,16 @@ may no default create leases.coordination.k8s.io
 may no default create serviceaccounts --subresource=token
 may no default escalate clusterroles.rbac.authorization.k8s.io
 k delete clusterrolebinding anthropic-rbac >/dev/null
-k delete rolebinding anthropic-rbac-secrets --namespace claude >/dev/null
+k delete rolebinding anthropic-rbac-secrets anthropic-rbac-gateway-pods --namespace claude >/dev/null
 strictly --server-side -f "$work/namespaced.yaml"
 for resource in workspaces.anthropic-rbac.io configmaps secrets; do
   may yes claude list "$resource"
   may no default list "$resource"
 done
 may no default list namespaces
+may no claude list pods
+strictly --server-side -f "$work/namespaced-pods.yaml"
+may yes claude list pods
+may yes claude patch pods --subresource=status
+may no default list pods
 echo "RBAC: exactly what deploy/base says, and the overlay namespaced nothing outside its namespace"

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cluster::Cluster,
-    operator::{OPERATOR_NAMESPACE, OPERATOR_USER, Operator, Settings, allow_secrets},
+    operator::{OPERATOR_NAMESPACE, OPERATOR_USER, Operator, Settings, allow_pods, allow_secrets},
     resource::{self, api, binding, delete, fake_key, key, merge, secret, until, workspace},
     suite::{Test, test},
     wait,
@@ -64,6 +64,7 @@ async fn each(cluster: &Cluster) -> Result<()> {
     rights.sort_by_key(|right| !right.is_for_the_start());
     let bound = cluster.namespace("bound").await?;
     allow_secrets(cluster, &bound)?;
+    allow_pods(cluster, &bound)?;
     let mut warm = None;
     for right in &rights {
         if !right.is_for_the_start() && warm.is_none() {
@@ -102,7 +103,7 @@ async fn same(cluster: &Cluster) -> Result<()> {
         .filter(|right| right.resource != "namespaces" && right.resource != "leases")
         .collect();
     let mut found = Vec::new();
-    for file in ["role.yaml", "secrets-role.yaml"] {
+    for file in ["role.yaml", "secrets-role.yaml", "gateway-pods/role.yaml"] {
         let text = fs::read_to_string(format!("deploy/namespace/{file}"))?;
         found.extend(roles(text)?.iter().flat_map(rights));
     }
@@ -135,7 +136,7 @@ async fn missed_at_the_start(cluster: &Cluster, right: &Right) -> Result<Option<
     let home = namespace.as_str();
     let objects = [
         secret(home, "source", &fake_key("least")),
-        workspace(home, "one", json!({"displayName": "One"})),
+        workspace(home, "one", with_pods()),
         key(home, "app", "one", "source", "target"),
     ];
     resource::create(cluster, &objects).await?;
@@ -152,6 +153,7 @@ async fn missed_at_the_start(cluster: &Cluster, right: &Right) -> Result<Option<
             leases.create(&PostParams::default(), &lease).await?;
         }
     }
+    allow_pods(cluster, home)?;
     let settings = Settings {
         secrets_in: &[home],
         leader_elect: right.resource == "leases",
@@ -165,6 +167,9 @@ async fn missed_at_the_start(cluster: &Cluster, right: &Right) -> Result<Option<
             let denied = ("Ready", "False", "SecretAccessDenied");
             let message = until(&keys, "app", denied, SOON).await?;
             ensure!(message.contains("kubectl create rolebinding"), "{message}");
+        }
+        ("pods", "list" | "watch") => {
+            pods_denied(&api(&client, "Workspace", home), "one").await?;
         }
         ("leases", verb) => {
             let needle = format!("cannot {verb} resource");
@@ -218,12 +223,14 @@ impl<'a> Scene<'a> {
         for name in ["patched", "console", "unlabelled"] {
             objects.push(workspace(&home, name, json!({"displayName": "As it was"})));
         }
+        objects.push(workspace(&home, "hurried", with_pods()));
         for name in ["rewritten", "renamed"] {
             objects.push(workspace(&home, name, json!({"displayName": "As it was"})));
             objects.push(secret(&home, name, &fake_key(name)));
             objects.push(key(&home, name, name, name, &format!("{name}-target")));
         }
         resource::create(cluster, &objects).await?;
+        allow_pods(cluster, &home)?;
         let settings = Settings {
             secrets_in: &[&home],
             ..Settings::default()
@@ -237,6 +244,14 @@ impl<'a> Scene<'a> {
             "ApiKeyRef/renamed",
         ];
         resource::until_ready(cluster, &home, &ready, SOON).await?;
+        let hurried = ("PromptProjection", "True", "Hurried");
+        until(
+            &api(&cluster.client(), "Workspace", &home),
+            "hurried",
+            hurried,
+            SOON,
+        )
+        .await?;
         Ok(Self {
             cluster,
             home,
@@ -360,6 +375,25 @@ impl<'a> Scene<'a> {
                 self.says("delete", "secrets/renamed-target").await?;
                 self.api("Secret").get("renamed-target").await?;
             }
+            ("pods/status", "patch") => {
+                self.create(json!({
+                    "apiVersion": "v1", "kind": "Pod",
+                    "metadata": {"name": "edge", "namespace": home, "labels": {"app": "edge"}},
+                    "spec": {
+                        "containers": [{"name": "edge", "image": "example.com/edge"}],
+                        "volumes": [{"name": "policy", "configMap": {"name": "hurried.policy"}}],
+                    },
+                }))
+                .await?;
+                // As its kubelet would say: it has mounted the files.
+                let started = json!({"status": {"startTime": "2026-01-01T00:00:00Z"}});
+                self.api("Pod")
+                    .patch_status("edge", &PatchParams::default(), &Patch::Merge(started))
+                    .await?;
+                pods_denied(&self.api("Workspace"), "hurried").await?;
+                let pod = self.api("Pod").get("edge").await?;
+                ensure!(pod.metadata.annotations.is_none(), "it was marked");
+            }
             _ => bail!("nothing here needs it: see what does, or take it away"),
         }
         Ok(())
@@ -386,6 +420,22 @@ impl<'a> Scene<'a> {
         )
         .await
     }
+}
+
+/// A Workspace with a gateway whose pods are to be hurried.
+fn with_pods() -> Value {
+    json!({
+        "gateways": [{"name": "edge", "type": "Envoy", "podSelector": {"matchLabels": {"app": "edge"}}}],
+    })
+}
+
+/// Waits until a Workspace says that its gateway's pods are out of reach, and what to do.
+async fn pods_denied(workspaces: &Api<DynamicObject>, name: &str) -> Result<()> {
+    let denied = ("PromptProjection", "False", "PodAccessDenied");
+    let message = until(workspaces, name, denied, SOON).await?;
+    let command = "kubectl create rolebinding anthropic-rbac-gateway-pods";
+    ensure!(message.contains(command), "{message}");
+    Ok(())
 }
 
 /// Waits until a line of the operator's log has all of this.

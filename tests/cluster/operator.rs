@@ -292,13 +292,22 @@ pub(crate) fn allow_secrets(cluster: &Cluster, namespace: &str) -> Result<()> {
     if cluster.is_namespaced() {
         return apply(cluster, namespace, "deploy/namespace/secrets-role.yaml");
     }
+    grant(cluster, namespace, "anthropic-rbac-secrets")
+}
+
+/// Binds the role for gateways' pods in a namespace, with the command that users are told.
+pub(crate) fn allow_pods(cluster: &Cluster, namespace: &str) -> Result<()> {
+    grant(cluster, namespace, "anthropic-rbac-gateway-pods")
+}
+
+fn grant(cluster: &Cluster, namespace: &str, role: &str) -> Result<()> {
     cluster.kubectl_ok(&[
         "create",
         "rolebinding",
-        "anthropic-rbac-secrets",
+        role,
         "--namespace",
         namespace,
-        "--clusterrole=anthropic-rbac-secrets",
+        &format!("--clusterrole={role}"),
         "--serviceaccount=anthropic-rbac-system:anthropic-rbac",
     ])?;
     Ok(())
