@@ -8,6 +8,7 @@ use anthropic_rbac::material::KeyMaterial;
 use anthropic_rbac::plan::plan;
 use anthropic_rbac::plan::world::{Change, Unseen, World};
 use anthropic_rbac::policy::catalogue::Catalogue;
+use anthropic_rbac::policy::jwks::{Flaw, signing_keys};
 use anthropic_rbac::policy::model::ModelPattern;
 use anthropic_rbac::policy::name::NamespacedName;
 use anthropic_rbac::policy::subject::SubjectRef;
@@ -18,13 +19,14 @@ use serde_json::{Value, json};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("manifests", manifests),
     ("models", models),
     ("names", names),
     ("times", times),
     ("keys", keys),
     ("policy", policy),
+    ("jwks", jwks),
 ];
 
 /// Documents are admitted or refused; what is admitted converts, plans and renders, and the
@@ -144,6 +146,25 @@ pub fn policy(data: &[u8]) {
     if let Ok((_, policy)) = policy_json::parse(&text, &[]) {
         read_back(&policy_json::render(&policy));
     }
+}
+
+/// A document is read, or refused with a reason; one that is read is refused once it has a private
+/// key as well.
+pub fn jwks(data: &[u8]) {
+    let keys = match signing_keys(data) {
+        Ok(keys) => keys,
+        Err(flaw) => return assert_eq!(flaw.to_string().lines().count(), 1),
+    };
+    assert!(!keys.is_empty());
+    let mut document: Value = serde_json::from_slice(data).expect("what is read is JSON");
+    let all = document["keys"].as_array_mut().expect("a list of keys");
+    all.push(json!({"d": ""}));
+    let private = Flaw::Private {
+        key: all.len() - 1,
+        member: "d",
+    };
+    let document = document.to_string();
+    assert_eq!(signing_keys(document.as_bytes()), Err(private));
 }
 
 fn read_back(rendered: &policy_json::Rendered) {

@@ -88,6 +88,8 @@ pub struct Source {
     pub origins: BTreeMap<ObjectId, Origin>,
     /// Objects that are in files and refused, each with the Workspace it is, or names.
     pub refused: BTreeMap<ObjectId, Option<NamespacedName>>,
+    /// What is wrong with the public keys of issuers, when they are in files.
+    pub key_sets: Vec<Problem>,
     /// What the operator of a cluster says of objects as they are now.
     pub reported: BTreeMap<ObjectId, StatusUpdate>,
     /// ApiKeyRefs that a cluster does not have yet: their values are taken to be good.

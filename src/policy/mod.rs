@@ -20,6 +20,7 @@ pub mod explain;
 pub mod finding;
 pub mod grant;
 pub mod json;
+pub mod jwks;
 pub mod key;
 pub mod limits;
 pub mod model;

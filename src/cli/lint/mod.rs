@@ -89,7 +89,8 @@ fn linted(args: &Args) -> Result<Exit, Failure> {
         rotation,
         findings,
     } = Notices::of(&source, &plans);
-    let notices = problems.iter().map(Notice::of_problem);
+    let notices = problems.iter().chain(&source.key_sets);
+    let notices = notices.map(Notice::of_problem);
     let notices = notices.chain(not_ready).chain(rotation).chain(findings);
     let assumptions = plans.iter().flat_map(|(.., assumed)| assumed.clone());
     let report = Report::new(notices.collect(), assumptions.collect());

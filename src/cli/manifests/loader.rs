@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::document::Document;
 use super::fault::Fault;
 use super::hint::with_hint;
+use super::key_set;
 use super::path::FieldPath;
 use super::place::{Inner, Mark, Place};
 use super::problem::{Problem, reason};
@@ -29,6 +30,8 @@ use crate::policy::name::{Name, NamespacedName};
 pub struct Loader {
     default_namespace: String,
     seen: HashMap<(&'static str, NamespacedName), (Arc<str>, Mark)>,
+    /// Kept until all Workspaces are known, which say what is in them.
+    config_maps: Vec<(NamespacedName, Object)>,
     manifests: Manifests,
     problems: Vec<Problem>,
 }
@@ -51,6 +54,7 @@ impl Loader {
         Self {
             default_namespace: default_namespace.to_owned(),
             seen: HashMap::new(),
+            config_maps: Vec::new(),
             manifests: Manifests::default(),
             problems: Vec::new(),
         }
@@ -74,7 +78,15 @@ impl Loader {
     }
 
     /// What came of it.
-    pub fn finish(self) -> (Manifests, Vec<Problem>) {
+    pub fn finish(mut self) -> (Manifests, Vec<Problem>) {
+        for (name, key) in key_set::wanted(&self.manifests.workspaces) {
+            let named = self.config_maps.iter().filter(|(named, _)| *named == name);
+            let problems = named.filter_map(|(_, object)| {
+                let fault = key_set::fault(&object.value, &key)?;
+                Some(object.problem(fault, reason::INVALID_KEY_SET))
+            });
+            self.manifests.key_sets.extend(problems);
+        }
         (self.manifests, self.problems)
     }
 
@@ -94,6 +106,11 @@ impl Loader {
             )),
             Sort::Namespace => self.namespace(object),
             Sort::Secret => self.secret(object),
+            Sort::ConfigMap => {
+                if let Some(name) = self.name(&mut object) {
+                    self.config_maps.push((name, object));
+                }
+            }
             Sort::Ours(kind) => self.ours(kind, object),
         }
     }
@@ -343,26 +360,34 @@ impl Loader {
     }
 
     fn problem(&mut self, object: &Object, fault: Fault, reason: &'static str) {
+        self.problems.push(object.problem(fault, reason));
+    }
+}
+
+// === impl Object ===
+
+impl Object {
+    fn problem(&self, fault: Fault, reason: &'static str) -> Problem {
         let Fault {
             path,
             name,
             message,
         } = fault;
-        let place = &object.place;
+        let place = &self.place;
         let mark = if name {
             place.name_mark(&path)
         } else {
             place.mark(&path)
         };
-        self.problems.push(Problem {
-            file: object.file.clone(),
+        Problem {
+            file: self.file.clone(),
             mark: Some(mark),
-            document: object.document,
-            object: object.label.clone(),
+            document: self.document,
+            object: self.label.clone(),
             field: path,
             reason,
             message,
-        });
+        }
     }
 }
 

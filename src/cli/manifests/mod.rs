@@ -6,6 +6,7 @@ mod document;
 mod fault;
 mod files;
 mod hint;
+mod key_set;
 mod loader;
 mod origin;
 mod path;
@@ -40,6 +41,8 @@ pub struct Manifests {
     pub secrets: BTreeMap<NamespacedName, SecretManifest>,
     /// Objects that are there and refused, each with the Workspace it is, or names.
     pub refused: BTreeMap<ObjectId, Option<NamespacedName>>,
+    /// What is wrong with the public keys of issuers: it keeps nobody from reading the rest.
+    pub key_sets: Vec<Problem>,
     /// Where our objects are.
     pub origins: BTreeMap<ObjectId, Origin>,
     /// What was left out and may surprise.

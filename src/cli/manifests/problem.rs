@@ -41,6 +41,9 @@ pub mod reason {
         DUPLICATE_OBJECT = "DuplicateObject", "lint",
             "Two manifests define one object, and which of them counts depends on who applies them.",
             "Keep one.";
+        INVALID_KEY_SET = "InvalidKeySet", "lint",
+            "The ConfigMap that an issuer's public keys are in holds no JWKS document that tokens can be checked by, or holds a private key.",
+            "Put the document there that the issuer serves at its jwks_uri.";
     }
 }
 

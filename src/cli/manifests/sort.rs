@@ -20,6 +20,8 @@ pub enum Sort {
     Namespace,
     /// A core Secret.
     Secret,
+    /// A core ConfigMap: an issuer may have its public keys in it.
+    ConfigMap,
     /// Input for kustomize, which is not what it makes of it.
     Kustomization,
     /// Something that means to be ours and is not.
@@ -44,6 +46,7 @@ pub fn sort(value: &Value) -> Sort {
         ("", "v1", "List") => Sort::List,
         ("", "v1", "Namespace") => Sort::Namespace,
         ("", "v1", "Secret") => Sort::Secret,
+        ("", "v1", "ConfigMap") => Sort::ConfigMap,
         ("kustomize.config.k8s.io", ..) => Sort::Kustomization,
         _ if value.is_object() => misspelt(api_version, group, kind),
         _ => Sort::Other,
@@ -106,6 +109,7 @@ mod tests {
         assert_eq!(of(API_VERSION, "RoleBindingList"), Sort::List);
         assert_eq!(of("v1", "List"), Sort::List);
         assert_eq!(of("v1", "Secret"), Sort::Secret);
+        assert_eq!(of("v1", "ConfigMap"), Sort::ConfigMap);
         assert_eq!(
             of("rbac.authorization.k8s.io/v1", "RoleBinding"),
             Sort::Other

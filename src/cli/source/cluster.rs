@@ -142,6 +142,7 @@ impl Fetched {
             materials: BTreeMap::new(),
             origins: BTreeMap::new(),
             refused: BTreeMap::new(),
+            key_sets: Vec::new(),
             reported: self.reported.clone(),
             new_keys: BTreeSet::new(),
             is_cluster: true,

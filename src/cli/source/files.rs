@@ -54,6 +54,7 @@ pub fn read(
         namespaces: _,
         secrets,
         refused,
+        key_sets,
         origins,
         notes: _,
     } = manifests;
@@ -83,6 +84,7 @@ pub fn read(
         materials,
         origins,
         refused,
+        key_sets,
         reported: BTreeMap::new(),
         new_keys: BTreeSet::new(),
         is_cluster: false,

@@ -1,0 +1,56 @@
+//! ConfigMaps in files that issuers have their public keys in.
+//! Must not judge a ConfigMap that no Workspace refers to, nor say a value of one.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::fault::Fault;
+use super::path::FieldPath;
+use crate::facts::WorkspaceFacts;
+use crate::policy::jwks::signing_keys;
+use crate::policy::name::{Name, NamespacedName};
+use crate::policy::workspace::{IssuerKind, Jwks};
+
+/// Each ConfigMap that holds an issuer's keys, and under which of its own keys.
+pub fn wanted(workspaces: &[WorkspaceFacts]) -> BTreeSet<(NamespacedName, Name)> {
+    let understood = workspaces.iter().filter_map(|facts| {
+        let spec = facts.object.spec.as_ref().ok()?;
+        Some((&facts.object.name.namespace, spec))
+    });
+    let issuers = understood.flat_map(|(namespace, spec)| {
+        let issuers = spec.issuers.iter();
+        issuers.map(move |issuer| (namespace, issuer))
+    });
+    let wanted = issuers.filter_map(|(namespace, issuer)| match &issuer.kind {
+        IssuerKind::Oidc {
+            jwks: Jwks::ConfigMap { name, key },
+            ..
+        } => Some((
+            NamespacedName::new(namespace.clone(), name.clone()),
+            key.clone(),
+        )),
+        IssuerKind::Oidc {
+            jwks: Jwks::Uri(_), ..
+        }
+        | IssuerKind::Kubernetes => None,
+    });
+    wanted.collect()
+}
+
+/// What is wrong with the keys of an issuer in a ConfigMap.
+pub fn fault(config_map: &Value, key: &str) -> Option<Fault> {
+    if config_map["binaryData"].get(key).is_some() {
+        // Rare, and a gateway decides what it makes of it.
+        return None;
+    }
+    let path = FieldPath::root().field("data").field(key);
+    let Some(text) = config_map["data"].get(key).and_then(Value::as_str) else {
+        let message = format!(
+            "has no text under '{key}', where jwksConfigMapRef of a Workspace looks for an issuer's public keys; put its JWKS document there, or correct jwksConfigMapRef"
+        );
+        return Some(Fault::of_value(path, message));
+    };
+    let flaw = signing_keys(text.as_bytes()).err()?;
+    Some(Fault::of_value(path, flaw.to_string()))
+}
