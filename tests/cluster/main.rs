@@ -29,6 +29,7 @@ mod install;
 mod keys;
 mod leader;
 mod least;
+mod lint;
 mod measure;
 mod models;
 mod namespaced;
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
         status::tests(),
         rights::tests(),
         reports::tests(),
+        lint::tests(),
         namespaced::tests(),
         least::tests(),
         measure::tests(),
