@@ -18,7 +18,7 @@ use super::read::Reader;
 use super::report::{Reported, Reporter};
 use super::request::Failure;
 use super::vault::Vault;
-use crate::facts::{LastPolicy, OutputId, SecretLookup, Snapshot, WriteFailure};
+use crate::facts::{LastPolicy, OutputId, Rivalry, SecretLookup, Snapshot, WriteFailure};
 use crate::plan::output::Plan;
 use crate::plan::plan;
 use crate::plan::pods::pods;
@@ -73,7 +73,9 @@ impl Cycle {
     pub async fn run(mut self) -> Outcome {
         let mut vault = Vault::default();
         let mut wait = Wait::default();
-        self.read_sources(&mut vault, &mut wait).await;
+        if self.read_sources(&mut vault, &mut wait).await && !self.ask_rivals().await {
+            return wait.outcome(&self.snapshot, None);
+        }
         let mut made = self.plan();
         let mut writes = made.writes(&self.snapshot.outputs);
         if !wait.later.is_empty() && self.failures < TELL_AFTER {
@@ -176,13 +178,24 @@ impl Cycle {
         made
     }
 
-    /// Reads the values that the plan needs and nobody knows.
-    async fn read_sources(&mut self, vault: &mut Vault, wait: &mut Wait) {
+    /// Learns who else claims what was just read; false when nobody tells any more.
+    async fn ask_rivals(&mut self) -> bool {
+        let Some(Rivalry { keys, client_keys }) = self.reader.teller.rivalry().await else {
+            return false;
+        };
+        self.snapshot.rivals = keys;
+        self.snapshot.client_key_rivals = client_keys;
+        true
+    }
+
+    /// Reads the values that the plan needs and nobody knows; whether there were any.
+    async fn read_sources(&mut self, vault: &mut Vault, wait: &mut Wait) -> bool {
         let reader = &self.reader;
         let one = async |name| (reader.open(&name).await, name);
         let opened: Vec<_> = self.snapshot.unread().into_iter().map(one).collect();
         let opened = futures::stream::iter(opened).buffer_unordered(READS_AT_A_TIME);
         let opened: Vec<_> = opened.collect().await;
+        let any = !opened.is_empty();
         for (opened, name) in opened {
             let lookup = match opened {
                 Ok(opened) => {
@@ -210,6 +223,7 @@ impl Cycle {
             };
             self.snapshot.secrets.insert(name, lookup);
         }
+        any
     }
 }
 

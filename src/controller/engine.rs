@@ -201,6 +201,9 @@ impl Engine {
 
     async fn finish(mut self) {
         tracing::info!(cycles = self.cycles.len(), "stopping");
+        // No question is answered any more.
+        self.news.close();
+        while self.news.try_recv().is_ok() {}
         // What is left of long ones is done after the next start.
         for flight in self.flights.values() {
             flight.superseded.store(true, Ordering::Relaxed);
@@ -322,6 +325,10 @@ impl Engine {
             }
             News::Hurried { by, hurried } => {
                 self.apply(Change::Hurried(hurried), Lane::Fresh, Some(&by));
+            }
+            News::Asked { by, answer } => {
+                // Who asked may be gone by now.
+                let _ = answer.send(self.world.rivalry(&by));
             }
         }
     }

@@ -2,13 +2,16 @@
 //! Must not carry a key.
 
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
 use super::object::{ObjectKey, Version};
 use super::read::Stored;
+use crate::facts::Rivalry;
 use crate::plan::world::{Change, Hurried};
 use crate::policy::name::NamespacedName;
 
-/// A request to an object is about to be sent, or was answered; or a pod was hurried.
+/// A request to an object is about to be sent, or was answered; a pod was hurried; or a
+/// question.
 #[derive(Debug)]
 pub enum News {
     /// A request is about to be sent: what the watches tell of the object may be its echo.
@@ -23,6 +26,11 @@ pub enum News {
     Hurried {
         by: NamespacedName,
         hurried: Hurried,
+    },
+    /// A cycle has read values, and wants to know who claims them too before it uses them.
+    Asked {
+        by: NamespacedName,
+        answer: oneshot::Sender<Rivalry>,
     },
 }
 
@@ -82,6 +90,15 @@ impl Teller {
     pub fn hurried(&self, hurried: Hurried) {
         let by = self.by.clone();
         self.tell(News::Hurried { by, hurried });
+    }
+
+    /// Who else claims what this workspace does, by all that was told so far; `None` once
+    /// nobody listens any more.
+    pub async fn rivalry(&self) -> Option<Rivalry> {
+        let (answer, answered) = oneshot::channel();
+        let by = self.by.clone();
+        self.tell(News::Asked { by, answer });
+        answered.await.ok()
     }
 
     fn tell(&self, news: News) {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::policy::catalogue::Catalogue;
-use crate::policy::digest::Digest;
+use crate::policy::digest::{Digest, Fingerprint};
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::resolve::ClientKeyRival;
 use crate::policy::selector::Labels;
@@ -88,6 +88,17 @@ pub struct Rival {
     pub digests: Vec<Digest>,
     /// Anthropic's ids of them, as far as given.
     pub key_ids: Vec<Name>,
+    /// Versions it has in use: by its status, or by what our Secrets hold of it.
+    pub in_use: BTreeSet<Fingerprint>,
+}
+
+/// Who else claims what can belong to one workspace only.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rivalry {
+    /// ApiKeyRefs of other workspaces.
+    pub keys: Vec<Rival>,
+    /// Bindings of other workspaces.
+    pub client_keys: Vec<ClientKeyRival>,
 }
 
 /// Two clocks that differ by more cannot both be relied on: Kubernetes' own certificates and

@@ -41,6 +41,7 @@ mod restore;
 mod revocation;
 mod revoke;
 mod rights;
+mod rivals;
 mod rotation;
 mod schema;
 mod seed;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         restore::tests(),
         keys::tests(),
         contest::tests(),
+        rivals::tests(),
         deputy::tests(),
         foreign::tests(),
         ending::tests(),

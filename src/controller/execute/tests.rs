@@ -96,6 +96,7 @@ fn told(mut news: UnboundedReceiver<News>) -> Vec<String> {
         told.push(match news {
             News::Begun(key) => format!("begun {}", key.name.name),
             News::Hurried { hurried, .. } => format!("hurried {}", hurried.pod.name),
+            News::Asked { by, .. } => format!("asked by {by}"),
             News::Ended { key, learned } => {
                 let version = learned.and_then(|learned| learned.version);
                 format!("ended {} {version:?}", key.name.name)

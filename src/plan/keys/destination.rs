@@ -2,12 +2,12 @@
 //! Must not decide which value it is.
 
 use super::contenders::Contenders;
-use super::{Settling, Trouble, denied_in, gateways};
+use super::{Settling, Trouble, Value, denied_in, gateways};
 use crate::api::conditions::reason;
-use crate::facts::{KeyRefFacts, OutputId, Ownership, Rival, SecretFacts, SecretLookup, in_use};
+use crate::facts::{OutputId, Ownership, Rival, SecretFacts, SecretLookup, in_use};
 use crate::policy::digest::{Digest, Fingerprint};
 use crate::policy::finding::Kind;
-use crate::policy::key::{ApiKey, Scope, SecretKey};
+use crate::policy::key::{Scope, SecretKey};
 use crate::policy::name::Name;
 
 impl<'a> Settling<'a> {
@@ -123,13 +123,52 @@ impl<'a> Settling<'a> {
         })
     }
 
+    /// Who keeps a key that two workspaces claim: who uses it already; else whose namespace it
+    /// comes from; else the older; else the first by name.
+    fn yields_to(&self, rival: &Rival, digest: Digest) -> bool {
+        let version = digest.fingerprint();
+        let own = &self.facts.object;
+        let theirs = rival.facts.object.spec.as_ref().ok();
+        let at_home = theirs.is_some_and(|key| key.source.namespace == rival.name.namespace);
+        let rank = (
+            !rival.in_use.contains(&version),
+            !at_home,
+            rival.created,
+            &rival.name,
+        );
+        let mut held = self.memories().filter(|memory| !memory.emptied);
+        let in_use = held.any(|memory| memory.sha256 == digest)
+            || in_use(&self.facts.versions) == Some(version);
+        rank < (
+            !in_use,
+            self.key.source.namespace != own.name.namespace,
+            own.created,
+            &own.name,
+        )
+    }
+
+    /// What stays of a key whose present value is another Workspace's: the last good version,
+    /// unless it is that very value.
+    pub(super) fn without_claim(
+        &self,
+        source: &SecretKey,
+        digest: Digest,
+        trouble: &Trouble,
+    ) -> Value {
+        if self.memories().any(|memory| memory.sha256 == digest) {
+            Value::Empty(trouble.clone())
+        } else {
+            self.last_good(source, trouble)
+        }
+    }
+
     /// Who else has this very key.
     pub(super) fn shared(&self, digest: Digest, contenders: &Contenders<'_>) -> Option<Trouble> {
         let own = &self.facts.object.name;
         let stronger = contenders
             .rivals(digest)
             .filter(|rival| !self.may_share(rival))
-            .find(|rival| rival.is_stronger_than(self.facts, self.key, digest));
+            .find(|rival| self.yields_to(rival, digest));
         if stronger.is_some() {
             let message = "Another Workspace already uses the same key, and a key belongs to one. Make a key of \
                            this Workspace's own, or set scope: Organization on both if Anthropic made it so.";
@@ -146,34 +185,4 @@ impl<'a> Settling<'a> {
         );
         Some(Trouble::fault(reason::SHARED_KEY, message))
     }
-}
-
-// === impl Rival ===
-
-impl Rival {
-    /// Who keeps a key that two workspaces claim: who uses it already; else whose namespace it
-    /// comes from; else the older; else the first by name.
-    fn is_stronger_than(&self, facts: &KeyRefFacts, key: &ApiKey, digest: Digest) -> bool {
-        let own = &facts.object;
-        let in_use = is_in_use(facts, digest);
-        let theirs = self.facts.object.spec.as_ref().ok();
-        let at_home = theirs.is_some_and(|key| key.source.namespace == self.name.namespace);
-        let rank = (
-            !is_in_use(&self.facts, digest),
-            !at_home,
-            self.created,
-            &self.name,
-        );
-        rank < (
-            !in_use,
-            key.source.namespace != own.name.namespace,
-            own.created,
-            &own.name,
-        )
-    }
-}
-
-/// Whether the status says that this key is in use: who uses it was there first.
-fn is_in_use(facts: &KeyRefFacts, digest: Digest) -> bool {
-    in_use(&facts.versions) == Some(digest.fingerprint())
 }

@@ -255,11 +255,10 @@ impl<'a> Settling<'a> {
             Value::Use(handle) => self.shared(handle.digest, contenders),
             Value::Keep | Value::Empty(_) => None,
         };
-        if shared
-            .as_ref()
-            .is_some_and(|trouble| trouble.reason == reason::KEY_IN_ANOTHER_WORKSPACE)
+        if let (Value::Use(handle), Some(trouble)) = (&value, &shared)
+            && trouble.reason == reason::KEY_IN_ANOTHER_WORKSPACE
         {
-            value = Value::Keep;
+            value = self.without_claim(source, handle.digest, trouble);
             unresolved = unresolved.or_else(|| shared.clone());
         }
         let in_use = self.in_use(&value, lookup);

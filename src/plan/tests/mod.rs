@@ -15,6 +15,7 @@ mod gateway;
 mod keys;
 mod pods;
 mod quiet;
+mod rivals;
 mod rotation;
 mod stage;
 mod staging;

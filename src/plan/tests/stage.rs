@@ -103,15 +103,23 @@ impl Stage {
     }
 
     pub(super) fn writes(&self) -> Vec<Write> {
-        let name = NamespacedName::parse("claude/production").unwrap();
+        self.writes_of("claude/production")
+    }
+
+    pub(super) fn writes_of(&self, workspace: &str) -> Vec<Write> {
+        let name = NamespacedName::parse(workspace).unwrap();
         let snapshot = self.snapshot(&name);
         plan(&snapshot).writes(&snapshot.outputs)
     }
 
-    /// Carries a plan out: what it writes is there afterwards, and its statuses are stored.
+    /// Carries a plan out: what it writes is there afterwards. Its statuses are not.
     pub(super) fn carry_out(&mut self) -> Plan {
-        let plan = self.plan();
-        for write in self.writes() {
+        self.carry_out_of("claude/production")
+    }
+
+    pub(super) fn carry_out_of(&mut self, workspace: &str) -> Plan {
+        let plan = self.plan_of(workspace);
+        for write in self.writes_of(workspace) {
             self.versions += 1;
             let (id, output) = match write {
                 Write::Create(output) => (output.id.clone(), Some(output)),

@@ -103,7 +103,7 @@ impl World {
         let mut affected: Affected = before.into_iter().chain(after).collect();
         affected.extend(self.claim(&owner));
         // It may have ceased to claim, or begun to, by its state or time alone.
-        affected.extend(self.rivals_of_binding(name));
+        affected.extend(self.rivals_of(&owner));
         affected
     }
 
@@ -140,6 +140,8 @@ impl World {
         }
         let mut affected: Affected = before.into_iter().chain(after).collect();
         affected.extend(self.claim(&owner));
+        // Its status may say by now that it uses the key, or its scope that others may.
+        affected.extend(self.rivals_of(&owner));
         affected
     }
 
@@ -274,11 +276,12 @@ impl World {
     }
 
     /// Who is affected when a Secret is not as before: whoever refers to it, and whoever now
-    /// or formerly claimed the same key as one of those.
+    /// or formerly claimed the same key as one of those, which may be in use by what it holds.
     fn touched(&mut self, secret: &NamespacedName) -> Affected {
         let mut affected = self.references.to(secret);
         for owner in self.references.claimants_to(secret) {
             affected.extend(self.claim(&owner));
+            affected.extend(self.rivals_of(&owner));
         }
         affected
     }

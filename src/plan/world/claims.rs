@@ -86,14 +86,19 @@ impl Claims {
 // === impl World ===
 
 impl World {
-    /// Brings the claims of a workspace's keys up to date.
+    /// Brings the claims of a workspace's keys up to date; whoever may look at them otherwise.
     pub(super) fn claim_all(&mut self, workspace: &NamespacedName) -> Affected {
         let attached = self.attached.get(workspace).into_iter();
         let keys: Vec<Owner> = attached
             .flat_map(|attached| attached.keys.keys())
             .map(|key| (Kind::ApiKeyRef, key.clone()))
             .collect();
-        keys.iter().flat_map(|key| self.claim(key)).collect()
+        let mut affected = Affected::new();
+        for key in &keys {
+            affected.extend(self.claim(key));
+            affected.extend(self.rivals_of(key));
+        }
+        affected
     }
 
     /// Brings the claims of a key or binding up to date.
@@ -115,14 +120,15 @@ impl World {
         let attached = self.attached.get(workspace).into_iter();
         let bindings = attached.flat_map(|attached| attached.bindings.keys());
         bindings
-            .flat_map(|binding| self.rivals_of_binding(binding))
+            .flat_map(|binding| self.rivals_of(&(Kind::RoleBinding, binding.clone())))
             .collect()
     }
 
-    pub(super) fn rivals_of_binding(&self, binding: &NamespacedName) -> Affected {
-        let owner = (Kind::RoleBinding, binding.clone());
-        let rivals = self.claims.rivals_of(&owner);
-        let units = rivals.map(|(_, name)| self.unit_of(&(Kind::RoleBinding, name.clone())));
+    /// Workspaces of whoever claims the same as a key or binding: it may have come to use it, or
+    /// ceased to, while the claims are as before.
+    pub(super) fn rivals_of(&self, owner: &Owner) -> Affected {
+        let rivals = self.claims.rivals_of(owner);
+        let units = rivals.map(|(_, name)| self.unit_of(&(owner.0, name.clone())));
         units.flatten().collect()
     }
 
@@ -176,7 +182,11 @@ impl World {
             }) else {
                 continue;
             };
-            if let ValueLookup::Known(value) = lookup.value(source, self.memories(facts)) {
+            if let ValueLookup::Known(value) = lookup.value(source, self.memories(facts))
+                && !key
+                    .revoked_fingerprints
+                    .contains(&value.digest.fingerprint())
+            {
                 claims.insert(Claim::Key(value.digest));
             }
             if let SecretLookup::Present(secret) = lookup {

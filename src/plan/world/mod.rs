@@ -21,10 +21,10 @@ use super::client_keys;
 use super::keys::data_key;
 use crate::facts::{
     BindingFacts, KeyMemory, KeyRefFacts, LastPolicy, OutputFacts, OutputId, OutputKind, Ownership,
-    PodScope, Rival, SecretFacts, SecretLookup, Snapshot, WorkspaceFacts,
+    PodScope, Rival, Rivalry, SecretFacts, SecretLookup, Snapshot, WorkspaceFacts, in_use,
 };
 use crate::policy::catalogue::Catalogue;
-use crate::policy::digest::Digest;
+use crate::policy::digest::{Digest, Fingerprint};
 use crate::policy::finding::Kind;
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::resolve::ClientKeyRival;
@@ -163,6 +163,17 @@ impl World {
         })
     }
 
+    /// Who rivals a workspace by all that is known now: what was read since its snapshot was
+    /// made may show that others claim the same.
+    pub fn rivalry(&self, workspace: &NamespacedName) -> Rivalry {
+        let nothing = Attached::default();
+        let attached = self.attached.get(workspace).unwrap_or(&nothing);
+        Rivalry {
+            keys: self.rivals(workspace, attached),
+            client_keys: self.client_key_rivals(workspace, attached),
+        }
+    }
+
     /// What the Secrets written from a key remember of it.
     fn memories<'a>(&'a self, facts: &'a KeyRefFacts) -> impl Iterator<Item = &'a KeyMemory> {
         let key = facts.object.spec.as_ref().ok();
@@ -178,11 +189,17 @@ impl World {
             .into_iter()
             .flat_map(|workspace| references::keys_of(workspace));
         let gateways = gateways.filter_map(move |name| Some((name, data_key(facts, key?))));
-        let places = target.into_iter().chain(gateways);
-        places.filter_map(|(name, data_key)| {
+        let output = |name: &NamespacedName| {
             let secret = self.secrets.get(&name.namespace)?.by_name.get(&name.name)?;
-            secret.output.as_ref()?.memory.get(&data_key)
-        })
+            secret.output.as_ref()
+        };
+        let of_target = target.and_then(|(name, data_key)| {
+            let own = output(&name).filter(|found| found.is_of_key(&facts.object.name.name));
+            own?.memory.get(&data_key)
+        });
+        let of_gateways =
+            gateways.filter_map(move |(name, data_key)| output(&name)?.memory.get(&data_key));
+        of_target.into_iter().chain(of_gateways)
     }
 
     fn lookup(&self, name: &NamespacedName) -> Option<SecretLookup> {
@@ -296,6 +313,7 @@ impl World {
                     facts: facts.clone(),
                     digests,
                     key_ids,
+                    in_use: self.in_use(facts),
                 },
             );
         }
@@ -303,6 +321,13 @@ impl World {
             .into_values()
             .filter(|rival| rival.workspace != *workspace)
             .collect()
+    }
+
+    /// Versions of a key that are in use. A status may be lost, and is written last.
+    fn in_use(&self, facts: &KeyRefFacts) -> BTreeSet<Fingerprint> {
+        let held = self.memories(facts).filter(|memory| !memory.emptied);
+        let held = held.map(|memory| memory.sha256.fingerprint());
+        held.chain(in_use(&facts.versions)).collect()
     }
 
     fn shared_audiences(&self, workspace: &NamespacedName) -> BTreeMap<Name, NamespacedName> {
