@@ -176,7 +176,7 @@ fn policy(parts: &[Part]) -> Policy {
         roles: roles.iter().map(|role| (role.id(), role.clone())).collect(),
         keys: keys.iter().map(|key| (key.id(), key.clone())).collect(),
         blocked: BTreeSet::new(),
-        subjects: BTreeMap::new(),
+        subjects: HashMap::new(),
     };
     let mut next = 0;
     for part in parts {

@@ -172,12 +172,13 @@ fn subjects(resolution: &mut Resolution, ages: &Ages, lost: &mut Lost) {
 /// Makes one shard fit; false when what is left cannot be left out without widening.
 fn shrink(resolution: &mut Resolution, shard: usize, ages: &Ages, lost: &mut Lost) -> bool {
     let Resolution { policy, names, .. } = resolution;
-    let own: Vec<SubjectId> = policy
+    let mut own: Vec<SubjectId> = policy
         .subjects
         .keys()
         .filter(|id| shard_of(id, MAX_SHARDS) == shard)
         .copied()
         .collect();
+    own.sort_unstable();
     let mut total: usize = own.iter().map(|id| row_bytes(&policy.subjects[id])).sum();
     let mut crowd = Crowd::default();
     for id in own {

@@ -83,10 +83,11 @@ pub fn render(policy: &Policy) -> Rendered {
     rows(&mut settings, "roles", roles);
     rows(&mut settings, "keys", keys);
     let _ = writeln!(settings, "  \"blocked\": {},", json(blocked));
-    let lines: Vec<(SubjectId, String)> = subjects
+    let mut lines: Vec<(SubjectId, String)> = subjects
         .iter()
         .map(|(id, row)| (*id, format!("\"{id}\": {}", json(row))))
         .collect();
+    lines.sort_unstable_by_key(|(id, _)| *id);
     let mut whole = settings.clone();
     lines.iter().for_each(|(_, line)| whole.push_str(line));
     let revision = ContentId::of(whole.as_bytes());
@@ -136,7 +137,7 @@ pub fn parse(policy: &str, shards: &[&str]) -> Result<(ContentId, Policy), NotAP
         roles: document.roles,
         keys: document.keys,
         blocked: document.blocked,
-        subjects,
+        subjects: subjects.into_iter().collect(),
     };
     Ok((document.revision, policy))
 }

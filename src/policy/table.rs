@@ -2,10 +2,10 @@
 //! how it came about. It is what `policy.json` holds and what every gateway is rendered from.
 //! Must not hold names of people, key bytes, or a rule; `decide` has the rules.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::digest::{ContentId, Fingerprint};
 use super::grant::Window;
@@ -28,8 +28,10 @@ pub struct Policy {
     pub keys: BTreeMap<ContentId, KeyRow>,
     /// Subject ids that are denied whatever else is said of them.
     pub blocked: BTreeSet<SubjectId>,
-    /// Subjects by id: one that is not here has no role.
-    pub subjects: BTreeMap<SubjectId, SubjectRow>,
+    /// Subjects by id: one that is not here has no role. Hashed, so that looking one up costs
+    /// the same among few and many; whoever writes them sorts them first.
+    #[serde(serialize_with = "sorted")]
+    pub subjects: HashMap<SubjectId, SubjectRow>,
 }
 
 /// The workspace's own settings.
@@ -213,6 +215,13 @@ impl GrantRow {
             expires_at: self.expires_at,
         }
     }
+}
+
+fn sorted<S: Serializer>(
+    subjects: &HashMap<SubjectId, SubjectRow>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(subjects.iter().collect::<BTreeMap<_, _>>())
 }
 
 fn content_id(row: &impl Serialize) -> ContentId {

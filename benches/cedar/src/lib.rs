@@ -209,7 +209,7 @@ pub fn pair(seed: u64, subjects: usize) -> Pair {
             (revoked.id(), revoked.clone()),
         ]),
         blocked: BTreeSet::new(),
-        subjects: BTreeMap::new(),
+        subjects: HashMap::new(),
     };
 
     let group = |i: usize| Subject::Group {

@@ -35,7 +35,7 @@ fn empty() -> Resolution {
             roles: BTreeMap::new(),
             keys: BTreeMap::new(),
             blocked: BTreeSet::new(),
-            subjects: BTreeMap::new(),
+            subjects: HashMap::new(),
         },
         roles: BTreeMap::new(),
         console: BTreeMap::new(),

@@ -5,7 +5,7 @@ use crate::policy::model::ModelPattern;
 use crate::policy::name::NamespacedName;
 use crate::policy::resolve::{Refusal, SubjectProblem};
 use crate::policy::table::{AccessRow, RoleRow, SubjectRow, WorkspaceRow, WorkspaceState};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 fn set(texts: &[&str]) -> ModelSet {
     let parsed = texts.iter().map(|text| ModelPattern::parse(text));
@@ -82,7 +82,7 @@ fn policy() -> Policy {
             default_key: Some(key.id()),
             issuers: Vec::new(),
         },
-        subjects: BTreeMap::from([
+        subjects: HashMap::from([
             (
                 id("user:corp:uma"),
                 row(vec![grant(&user, "claude/users", None)]),

@@ -1,6 +1,6 @@
 //! Bodies against a policy: nothing in one reaches further than the caller's roles.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::*;
 use crate::policy::limits::DEFAULT_MAX_TOKENS;
@@ -68,7 +68,7 @@ fn policy() -> Policy {
             default_key: Some(key.id()),
             issuers: Vec::new(),
         },
-        subjects: BTreeMap::from([(
+        subjects: HashMap::from([(
             search(),
             SubjectRow {
                 grants: roles.iter().map(grant).collect(),

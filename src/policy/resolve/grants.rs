@@ -38,7 +38,7 @@ impl<'a> Resolver<'a> {
             RoleRef::Console(role) => return self.console_grant(binding, role, &ceiling, phase),
             RoleRef::Application(role) => role,
         };
-        let Some(resolved) = self.roles.get(role).cloned() else {
+        let Some(resolved) = self.roles.get(role) else {
             let known = listed(self.roles.keys().cloned());
             return outcome(
                 Some(Refusal::RoleNotFound(role.clone(), known)),
@@ -49,6 +49,7 @@ impl<'a> Resolver<'a> {
         if !ceiling.may_bind(role) {
             return outcome(Some(Refusal::RoleNotPermitted(role.clone())), Vec::new(), 0);
         }
+        let opens = resolved.access.is_some();
         let gives = matches!(phase, Some(Phase::Active | Phase::Pending));
         let naming = Naming {
             anyone: ceiling.may_bind_to_anyone(role),
@@ -56,22 +57,13 @@ impl<'a> Resolver<'a> {
         };
         let (subjects, problems) =
             self.subjects_of(&binding.name.namespace, &grant.subjects, naming);
-        let for_ever = grant.enabled && grant.window.expires_at.is_none();
-        if for_ever && **role == *"admin" && resolved.access.is_some() {
-            self.find(
-                Reason::NeverExpiringAdmin,
-                (Kind::RoleBinding, binding.name),
-                "spec.expiresAt",
-                "It grants role admin for ever. Set expiresAt, and renew it when it is still needed.",
-            );
-        }
         if gives {
-            let row = self
-                .role_ids
-                .entry(role.clone())
-                .or_insert_with(|| role_row(&resolved, self.facts.catalogue));
+            let (role, _) = self.role_ids.entry(role.clone()).or_insert_with(|| {
+                let row = role_row(resolved, self.facts.catalogue);
+                (row.id(), row)
+            });
             let row = GrantRow {
-                role: row.id(),
+                role: *role,
                 binding: Name::from(binding.name.to_string()),
                 not_before: grant.window.not_before,
                 expires_at: grant.window.expires_at,
@@ -79,6 +71,15 @@ impl<'a> Resolver<'a> {
             for (subject, named) in &subjects {
                 self.give(binding, subject, named, row.clone());
             }
+        }
+        let for_ever = grant.enabled && grant.window.expires_at.is_none();
+        if for_ever && **role == *"admin" && opens {
+            self.find(
+                Reason::NeverExpiringAdmin,
+                (Kind::RoleBinding, binding.name),
+                "spec.expiresAt",
+                "It grants role admin for ever. Set expiresAt, and renew it when it is still needed.",
+            );
         }
         outcome(None, problems, subjects.len())
     }

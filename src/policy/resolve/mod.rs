@@ -164,7 +164,7 @@ pub fn resolve(facts: &Facts<'_>) -> Resolution {
         facts,
         client_key_owners: client_key_owners(facts),
         role_ids: BTreeMap::new(),
-        subjects: BTreeMap::new(),
+        subjects: HashMap::new(),
         held: HashMap::new(),
         names: HashMap::new(),
         console: BTreeMap::new(),
@@ -192,11 +192,7 @@ pub fn resolve(facts: &Facts<'_>) -> Resolution {
     findings.dedup();
     let policy = Policy {
         workspace: workspace_row(facts, default_key),
-        roles: resolver
-            .role_ids
-            .into_values()
-            .map(|row| (row.id(), row))
-            .collect(),
+        roles: resolver.role_ids.into_values().collect(),
         keys: key_rows,
         blocked,
         subjects: resolver.subjects,
@@ -225,8 +221,8 @@ struct Resolver<'a> {
     facts: &'a Facts<'a>,
     roles: BTreeMap<Name, Role>,
     /// Rows of the roles that somebody holds.
-    role_ids: BTreeMap<Name, RoleRow>,
-    subjects: BTreeMap<SubjectId, SubjectRow>,
+    role_ids: BTreeMap<Name, (ContentId, RoleRow)>,
+    subjects: HashMap<SubjectId, SubjectRow>,
     /// The binding that first gave a subject a role for a time.
     held: HashMap<(SubjectId, ContentId, Window), Name>,
     names: HashMap<SubjectId, SubjectRef>,

@@ -9,7 +9,7 @@ use crate::policy::finding::{Finding, Kind, ObjectId, Reason};
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::role::BrokenRole;
 use crate::policy::subject::{Subject, SubjectId, SubjectRef};
-use crate::policy::table::{KeyRow, RoleRow, SubjectRow};
+use crate::policy::table::{KeyRow, SubjectRow};
 use crate::policy::workspace::AllowedNamespaces;
 
 impl Resolver<'_> {
@@ -135,8 +135,9 @@ impl Resolver<'_> {
             SubjectRef::Known(Subject::ServiceAccount(_) | Subject::ClientKey(_))
             | SubjectRef::ClientKeySecret(_) => false,
         };
-        let with_access = self.role_ids.values().filter(|role| role.access.is_some());
-        let with_access: BTreeSet<ContentId> = with_access.map(RoleRow::id).collect();
+        let with_access = self.role_ids.values();
+        let with_access = with_access.filter(|(_, role)| role.access.is_some());
+        let with_access: BTreeSet<ContentId> = with_access.map(|(id, _)| *id).collect();
         let open = |row: &SubjectRow| {
             row.grants
                 .iter()
@@ -172,7 +173,7 @@ impl Resolver<'_> {
         let rates: BTreeMap<ContentId, u32> = self
             .role_ids
             .values()
-            .filter_map(|role| Some((role.id(), role.access.as_ref()?.requests_per_minute.get())))
+            .filter_map(|(id, role)| Some((*id, role.access.as_ref()?.requests_per_minute.get())))
             .collect();
         let of_subject = |row: &SubjectRow| {
             row.grants
