@@ -31,7 +31,8 @@ pub(crate) fn tests() -> Vec<Test> {
             "without any one of its rights something does not work, and the operator says so",
             each,
         )
-        .cluster_wide(),
+        .cluster_wide()
+        .last(),
         test(
             "the Roles for namespaced mode are the ClusterRoles without Namespaces",
             same,

@@ -86,10 +86,10 @@ fn main() -> ExitCode {
         revoke::tests(),
         leader::tests(),
         status::tests(),
-        rights::tests(),
         reports::tests(),
         lint::tests(),
         namespaced::tests(),
+        rights::tests(),
         least::tests(),
         measure::tests(),
     ]

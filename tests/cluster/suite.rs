@@ -21,6 +21,7 @@ pub(crate) struct Test {
     name: &'static str,
     possible: bool,
     namespaced: When,
+    last: bool,
     body: Body,
 }
 
@@ -42,6 +43,7 @@ pub(crate) fn test(
         name,
         possible: true,
         namespaced: When::AskedFor,
+        last: false,
         body: Arc::new(move |runtime, cluster| runtime.block_on(body(cluster))),
     }
 }
@@ -67,6 +69,12 @@ impl Test {
         self.possible &= existing_cluster()
             || env::var_os("KUBEBUILDER_ASSETS")
                 .is_none_or(|assets| Path::new(&assets).join("kube-controller-manager").exists());
+        self
+    }
+
+    /// Run after all others: it has the operator refused what others look back for.
+    pub(crate) fn last(mut self) -> Self {
+        self.last = true;
         self
     }
 
@@ -119,14 +127,20 @@ impl Suite {
         arguments: &Arguments,
         tests: impl Iterator<Item = Test>,
     ) -> Conclusion {
-        let (mut trials, mut namespaced) = (Vec::new(), Vec::new());
+        let (mut trials, mut namespaced, mut last) = (Vec::new(), Vec::new(), Vec::new());
         for test in tests {
-            trials.push(self.trial(&test, test.name.to_owned(), false));
+            let trial = self.trial(&test, test.name.to_owned(), false);
+            if test.last {
+                last.push(trial);
+            } else {
+                trials.push(trial);
+            }
             if test.is_namespaced_too() {
                 namespaced.push(self.trial(&test, format!("with Roles only: {}", test.name), true));
             }
         }
         trials.extend(namespaced);
+        trials.extend(last);
         libtest_mimic::run(arguments, trials)
     }
 
