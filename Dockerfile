@@ -8,8 +8,9 @@ WORKDIR /src
 ENV RUSTUP_TOOLCHAIN=1.95.0
 COPY Cargo.toml Cargo.lock ./
 COPY src ./src
-# Not built here, but Cargo.toml names a test, and cargo wants its file.
+# Not built here, but Cargo.toml names tests and a bench, and cargo wants their files.
 COPY tests ./tests
+COPY benches ./benches
 # Alpine's target is musl, so the binary is static on every architecture this stage runs on.
 RUN cargo build --release --locked --bin anthropic-rbac
 # A dynamic binary would not start on an empty file system: better to fail here.
