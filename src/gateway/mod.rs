@@ -5,5 +5,6 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 pub mod console;
+pub mod envoy;
 pub mod fit;
 pub mod policy_json;

@@ -85,6 +85,9 @@ enum Member {
     Other,
 }
 
+/// Most models and numbers of tokens deeper in a body: a gateway holds each to the rules.
+const MAX_NESTED: usize = 128;
+
 /// Tools of these types send the request to another model, as Anthropic's `advisor_20260301`
 /// does.
 const ADVISOR: &str = "advisor";
@@ -225,6 +228,9 @@ impl Reading {
                 model: open.model,
                 max_tokens: open.max_tokens,
             });
+        }
+        if self.nested.len() > MAX_NESTED {
+            return Err(Denial::FieldNotAllowed(self.field.clone()));
         }
         Ok(())
     }
@@ -471,6 +477,20 @@ mod tests {
         }
         let counted = r#", "tools": [{"type": "advisor_20260301", "model": "a"}]"#;
         assert!(read(Endpoint::CountTokens, body(counted).as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn more_models_than_anybody_needs_are_not_allowed() {
+        let several = |count: usize| {
+            let each = (0..count).map(|i| format!(r#"{{"model": "m{i}"}}"#));
+            format!(r#", "x": [{}]"#, each.collect::<Vec<_>>().join(","))
+        };
+        let allowed = asked(&several(MAX_NESTED)).map(|asked| asked.nested.len());
+        assert_eq!(allowed, Ok(MAX_NESTED));
+        assert_eq!(
+            asked(&several(MAX_NESTED + 1)),
+            Err(Denial::FieldNotAllowed("x".into()))
+        );
     }
 
     #[test]

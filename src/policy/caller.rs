@@ -15,6 +15,9 @@ use super::table::{IssuerRow, IssuerType, Policy};
 /// size of a token decide the cost of a request.
 pub const MAX_GROUPS: usize = 64;
 
+/// How long a client key is, in bytes.
+const CLIENT_KEY_BYTES: std::ops::RangeInclusive<usize> = 32..=256;
+
 /// What a caller shows, by the kind it can only be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Credential<'a> {
@@ -65,6 +68,9 @@ pub fn credential<'a>(
     if only.starts_with(b"ey") {
         let token = std::str::from_utf8(only).map_err(|_| Unauthenticated::Unknown)?;
         return Ok(Credential::Token(token));
+    }
+    if !CLIENT_KEY_BYTES.contains(&only.len()) {
+        return Err(Unauthenticated::Unknown);
     }
     let id = Subject::ClientKey(Digest::of(only)).id();
     if policy.subjects.contains_key(&id) || policy.blocked.contains(&id) {

@@ -9,6 +9,10 @@ use std::borrow::Cow;
 /// limit to the reader.
 pub const MAX_DEPTH: usize = 512;
 
+/// Most values in one text, of whatever kind. Reading costs a gateway by the value as much as by
+/// the byte, so that 32 MB of `[],[],…` would hold up everybody else's requests.
+pub const MAX_VALUES: usize = 250_000;
+
 /// What is next in a text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event<'a> {
@@ -29,7 +33,8 @@ pub enum Event<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Text<'a>(&'a str);
 
-/// The text is no JSON: not UTF-8, not of JSON's grammar, or nested too deeply.
+/// The text is no JSON: not UTF-8, not of JSON's grammar, nested too deeply, or of too many
+/// values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotJson;
 
@@ -40,6 +45,8 @@ pub struct Reader<'a> {
     at: usize,
     /// What is open: true is an object.
     open: Vec<bool>,
+    /// How many values there were.
+    values: usize,
     expects: Expects,
 }
 
@@ -67,6 +74,7 @@ impl<'a> Reader<'a> {
             text: std::str::from_utf8(body).map_err(|_| NotJson)?,
             at: 0,
             open: Vec::new(),
+            values: 0,
             expects: Expects::Value,
         })
     }
@@ -115,6 +123,10 @@ impl<'a> Reader<'a> {
     }
 
     fn value(&mut self, first: u8) -> Result<Event<'a>, NotJson> {
+        self.values += 1;
+        if self.values > MAX_VALUES {
+            return Err(NotJson);
+        }
         self.expects = Expects::More;
         match first {
             b'{' => self.enter(true),
@@ -364,6 +376,9 @@ mod tests {
         let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
         assert!(accepts(nested(MAX_DEPTH).as_bytes()));
         assert!(!accepts(nested(MAX_DEPTH + 1).as_bytes()));
+        let many = |values: usize| format!("[{}]", vec!["1"; values - 1].join(","));
+        assert!(accepts(many(MAX_VALUES).as_bytes()));
+        assert!(!accepts(many(MAX_VALUES + 1).as_bytes()));
         assert!(!accepts("[".repeat(10_000_000).as_bytes()));
     }
 

@@ -1,0 +1,509 @@
+-- What the body of a request asks for, read in one pass over its bytes: its model, its
+-- `max_tokens`, and every other model and number of tokens in it, but for what is content.
+-- Every byte is held to JSON's grammar and to UTF-8, so that no two readers can see different
+-- members. The rules are those of the policy model's `body` and `json`, and tests hold both to
+-- the same outcomes.
+-- Must not know who asks, nor what they may.
+
+local asked = {}
+do
+  local band, bor = bit.band, bit.bor
+  local MAX_DEPTH, MAX_VALUES, MAX_NESTED = 512, 250000, 128
+
+  local BODY = "Request body must be a JSON object"
+  local MODEL = "model must be a string of 1 to 256 bytes without control characters"
+  local TOKENS = "max_tokens must be a positive integer"
+  local REPEATED = "Request field is repeated: "
+  local FIELD = "Request field not allowed: "
+
+  -- Bytes within a string: 0 goes by, 1 ends it or escapes or may not be, 2 begins a character
+  -- of several bytes.
+  local class = ffi.new("uint8_t[256]")
+  for byte = 0, 255 do
+    class[byte] = byte >= 128 and 2 or ((byte < 32 or byte == 34 or byte == 92) and 1 or 0)
+  end
+  local hex = ffi.new("uint8_t[256]")
+  for character in ("0123456789abcdefABCDEF"):gmatch(".") do
+    hex[character:byte()] = 1
+  end
+
+  -- The first byte after the character of several bytes at `i`; -1 when it is none of UTF-8's.
+  local function character(p, i)
+    local first, second = p[i], p[i + 1]
+    if first < 0xc2 or first > 0xf4 then
+      return -1
+    end
+    if first < 0xe0 then
+      return band(second, 0xc0) == 0x80 and i + 2 or -1
+    end
+    local low, high = 0x80, 0xbf
+    if first == 0xe0 then
+      low = 0xa0
+    elseif first == 0xed then
+      high = 0x9f
+    elseif first == 0xf0 then
+      low = 0x90
+    elseif first == 0xf4 then
+      high = 0x8f
+    end
+    if second < low or second > high or band(p[i + 2], 0xc0) ~= 0x80 then
+      return -1
+    end
+    if first < 0xf0 then
+      return i + 3
+    end
+    return band(p[i + 3], 0xc0) == 0x80 and i + 4 or -1
+  end
+
+  -- The closing quote of the string whose first byte is at `i`, and whether there are escapes
+  -- before it; -1 when there is none. The byte
+  -- after the last one is a zero, which is no part of any string.
+  local function string_end(p, i, length)
+    local last, escaped = length - 4, false
+    while true do
+      while i <= last and bor(class[p[i]], class[p[i + 1]], class[p[i + 2]], class[p[i + 3]]) == 0 do
+        i = i + 4
+      end
+      local byte = p[i]
+      local kind = class[byte]
+      if kind == 0 then
+        i = i + 1
+      elseif kind == 2 then
+        i = character(p, i)
+        if i < 0 then
+          return -1
+        end
+      elseif byte == 34 then
+        return i, escaped
+      elseif byte == 92 then
+        escaped = true
+        local escape = p[i + 1]
+        if escape == 117 then
+          if hex[p[i + 2]] == 0 or hex[p[i + 3]] == 0 or hex[p[i + 4]] == 0 or hex[p[i + 5]] == 0 then
+            return -1
+          end
+          i = i + 6
+        elseif
+          escape == 34
+          or escape == 92
+          or escape == 47
+          or escape == 98
+          or escape == 102
+          or escape == 110
+          or escape == 114
+          or escape == 116
+        then
+          i = i + 2
+        else
+          return -1
+        end
+      else
+        return -1
+      end
+    end
+  end
+
+  -- The first byte after the number at `i`; -1 when there is none.
+  local function number_end(p, i)
+    if p[i] == 45 then
+      i = i + 1
+    end
+    if p[i] == 48 then
+      i = i + 1
+    else
+      if p[i] < 49 or p[i] > 57 then
+        return -1
+      end
+      while p[i] >= 48 and p[i] <= 57 do
+        i = i + 1
+      end
+    end
+    if p[i] == 46 then
+      i = i + 1
+      if p[i] < 48 or p[i] > 57 then
+        return -1
+      end
+      while p[i] >= 48 and p[i] <= 57 do
+        i = i + 1
+      end
+    end
+    if p[i] == 69 or p[i] == 101 then
+      i = i + 1
+      if p[i] == 43 or p[i] == 45 then
+        i = i + 1
+      end
+      if p[i] < 48 or p[i] > 57 then
+        return -1
+      end
+      while p[i] >= 48 and p[i] <= 57 do
+        i = i + 1
+      end
+    end
+    return i
+  end
+
+  local function utf8(code)
+    if code < 0x80 then
+      return string.char(code)
+    elseif code < 0x800 then
+      return string.char(0xc0 + math.floor(code / 0x40), 0x80 + code % 0x40)
+    elseif code < 0x10000 then
+      return string.char(0xe0 + math.floor(code / 0x1000), 0x80 + math.floor(code / 0x40) % 0x40, 0x80 + code % 0x40)
+    end
+    return string.char(
+      0xf0 + math.floor(code / 0x40000),
+      0x80 + math.floor(code / 0x1000) % 0x40,
+      0x80 + math.floor(code / 0x40) % 0x40,
+      0x80 + code % 0x40
+    )
+  end
+
+  local PLAIN = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
+
+  -- What stands between two quotes, escapes decoded; nil when half of a surrogate pair stands
+  -- alone.
+  local function decoded(raw)
+    if not raw:find("\\", 1, true) then
+      return raw
+    end
+    local parts, at = {}, 1
+    while true do
+      local escape = raw:find("\\", at, true)
+      if not escape then
+        parts[#parts + 1] = raw:sub(at)
+        return table.concat(parts)
+      end
+      parts[#parts + 1] = raw:sub(at, escape - 1)
+      local kind = raw:sub(escape + 1, escape + 1)
+      at = escape + 2
+      if kind == "u" then
+        local code = tonumber(raw:sub(at, at + 3), 16)
+        at = at + 4
+        if code >= 0xdc00 and code < 0xe000 then
+          return nil
+        elseif code >= 0xd800 and code < 0xdc00 then
+          local low = tonumber(raw:match("^\\u(%x%x%x%x)", at) or "0", 16)
+          if low < 0xdc00 or low >= 0xe000 then
+            return nil
+          end
+          code = 0x10000 + (code - 0xd800) * 0x400 + low - 0xdc00
+          at = at + 6
+        end
+        parts[#parts + 1] = utf8(code)
+      else
+        parts[#parts + 1] = PLAIN[kind] or kind
+      end
+    end
+  end
+
+  -- Where something open stands.
+  local TOP, TOOLS, TOOL, FALLBACKS, ELSEWHERE, CONTENT = 1, 2, 3, 4, 5, 6
+  -- What the value to come is the value of, where it matters.
+  local OTHER, TO_MODEL, TO_MAX_TOKENS, TO_TOOLS, TO_FALLBACKS, TO_TYPE, TO_CONTENT = 0, 1, 2, 3, 4, 5, 6
+
+  local AT_TOP = {
+    tools = TO_TOOLS,
+    fallbacks = TO_FALLBACKS,
+    messages = TO_CONTENT,
+    system = TO_CONTENT,
+    metadata = TO_CONTENT,
+  }
+
+  -- Longest name that matters, with a quote: `input_schema`.
+  local LONGEST = 13
+
+  local function member_of(place, name)
+    if name == "model" then
+      return TO_MODEL
+    elseif name == "max_tokens" then
+      return TO_MAX_TOKENS
+    elseif place == TOP then
+      return AT_TOP[name] or OTHER
+    elseif place == TOOL then
+      return name == "input_schema" and TO_CONTENT or (name == "type" and TO_TYPE or OTHER)
+    end
+    return OTHER
+  end
+
+  -- The place of an object or array that opens in another.
+  local function inner(place, member, is_object)
+    if place == CONTENT or member == TO_CONTENT then
+      return CONTENT
+    elseif place == TOP and member == TO_TOOLS and not is_object then
+      return TOOLS
+    elseif place == TOP and member == TO_FALLBACKS and not is_object then
+      return FALLBACKS
+    elseif place == TOOLS and is_object then
+      return TOOL
+    end
+    return ELSEWHERE
+  end
+
+  -- By depth: whether an object is open, where it stands, and which member's value is next.
+  local object = ffi.new("uint8_t[?]", MAX_DEPTH + 2)
+  local place = ffi.new("uint8_t[?]", MAX_DEPTH + 2)
+  local member = ffi.new("uint8_t[?]", MAX_DEPTH + 2)
+
+  -- Whether a value at this member of this place is looked at; what begins with `byte`.
+  local function matters(at, of)
+    return at ~= CONTENT and (of == TO_MODEL or of == TO_MAX_TOKENS or of == TO_FALLBACKS or of == TO_TYPE or at == FALLBACKS)
+  end
+
+  -- Reads on from `i` to the end; the outcome is only whether the bytes are UTF-8 to the last.
+  local function is_utf8(p, i, length)
+    while i < length do
+      if class[p[i]] == 2 then
+        i = character(p, i)
+        if i < 0 then
+          return false
+        end
+      else
+        i = i + 1
+      end
+    end
+    return true
+  end
+
+  -- Reads `text`; `counts` is false where nothing is put out, so that no number matters.
+  -- Returns `{ model, max_tokens, first, last, open, nested }`, or nil, status and reason.
+  -- `first` and `last` are the places of the digits of `max_tokens`, `open` that of the body's
+  -- brace.
+  local function read(text, counts)
+    local length = #text
+    local p = ffi.cast("const uint8_t *", text)
+    local models, tokens, advisors = {}, {}, {}
+    local nested, nested_count = {}, 0
+    local top = { nested = nested }
+    local depth, values, i = 0, 0, 0
+    local field_first, field_last = 0, -1
+
+    local function field()
+      return decoded(text:sub(field_first + 1, field_last + 1)) or ""
+    end
+
+    -- Looks at the value that begins at `i`; `stop` is its last byte where it is no container.
+    local function check(stop)
+      local at, of = place[depth], member[depth]
+      local byte = p[i]
+      if at == FALLBACKS and byte ~= 123 then
+        return 403, FIELD .. field()
+      elseif of == TO_FALLBACKS then
+        if byte ~= 91 and byte ~= 110 then
+          return 403, FIELD .. field()
+        end
+      elseif of == TO_MODEL then
+        if models[depth] then
+          return 400, REPEATED .. "model"
+        end
+        local name = byte == 34 and stop - i <= 2048 and decoded(text:sub(i + 2, stop))
+        if not name or not is_name(name) then
+          return 400, MODEL
+        end
+        models[depth] = name
+      elseif of == TO_MAX_TOKENS and counts then
+        if tokens[depth] then
+          return 400, REPEATED .. "max_tokens"
+        end
+        local digits = stop and text:sub(i + 1, stop + 1) or ""
+        if not digits:find("^[1-9]%d*$") then
+          return 400, TOKENS
+        end
+        tokens[depth] = tonumber(digits)
+        if depth == 1 then
+          top.first, top.last = i + 1, stop + 1
+        end
+      elseif of == TO_TYPE and byte == 34 then
+        local kind = decoded(text:sub(i + 2, math.min(stop, i + 64))) or ""
+        advisors[depth] = advisors[depth] or kind:sub(1, 7) == "advisor"
+      end
+    end
+
+    local function close()
+      if depth == 1 then
+        top.model, top.max_tokens = models[1], tokens[1]
+        return
+      end
+      if place[depth] == CONTENT then
+        return
+      end
+      if counts and advisors[depth] and not tokens[depth] then
+        return 403, FIELD .. field()
+      end
+      if models[depth] or tokens[depth] then
+        local name = field()
+        local key = name .. "\0" .. (models[depth] or "") .. "\0" .. (tokens[depth] or "")
+        if not nested[key] then
+          nested_count = nested_count + 1
+          if nested_count > MAX_NESTED then
+            return 403, FIELD .. name
+          end
+          nested[key] = { field = name, model = models[depth], max_tokens = tokens[depth] }
+        end
+        models[depth], tokens[depth] = nil, nil
+      end
+      advisors[depth] = nil
+    end
+
+    local expects_name, may_end = false, false
+    while true do
+      -- What is next: a name, a value, or the end of what is open just now.
+      local byte = p[i]
+      while byte == 32 or byte == 10 or byte == 13 or byte == 9 do
+        i = i + 1
+        byte = p[i]
+      end
+      if may_end and (byte == 125 or byte == 93) then
+        -- Nothing; it is closed below.
+        may_end = false
+      else
+        may_end = false
+        if expects_name then
+          if byte ~= 34 then
+            return nil, 400, BODY
+          end
+          local stop, escaped = string_end(p, i + 1, length)
+          if stop < 0 then
+            return nil, 400, BODY
+          end
+          if place[depth] ~= CONTENT then
+            -- Only names that begin like one that matters, or are written with escapes.
+            local first, of = p[i + 1], OTHER
+            if
+              escaped
+              or stop - i <= LONGEST
+                and (first == 109 or first == 116 or first == 102 or first == 115 or first == 105)
+            then
+              of = member_of(place[depth], decoded(text:sub(i + 2, stop)))
+            end
+            member[depth] = of
+            if depth == 1 then
+              field_first, field_last = i + 1, stop - 1
+            end
+          end
+          i = stop + 1
+          byte = p[i]
+          while byte == 32 or byte == 10 or byte == 13 or byte == 9 do
+            i = i + 1
+            byte = p[i]
+          end
+          if byte ~= 58 then
+            return nil, 400, BODY
+          end
+          i = i + 1
+          byte = p[i]
+          while byte == 32 or byte == 10 or byte == 13 or byte == 9 do
+            i = i + 1
+            byte = p[i]
+          end
+        end
+        values = values + 1
+        if values > MAX_VALUES then
+          return nil, 400, BODY
+        end
+        local looked = depth > 0 and matters(place[depth], member[depth])
+        if byte == 123 or byte == 91 then
+          if depth == MAX_DEPTH or depth == 0 and byte == 91 then
+            return nil, 400, BODY
+          end
+          if looked then
+            local status, reason = check(nil)
+            if status then
+              return nil, status, reason, i
+            end
+          end
+          local is_object = byte == 123
+          local stands = depth == 0 and TOP or inner(place[depth], member[depth], is_object)
+          depth = depth + 1
+          object[depth] = is_object and 1 or 0
+          place[depth], member[depth] = stands, OTHER
+          if depth == 1 then
+            top.open = i + 1
+          end
+          expects_name, may_end = is_object, true
+          i = i + 1
+          goto continue
+        end
+        if depth == 0 then
+          return nil, 400, BODY
+        end
+        local stop
+        if byte == 34 then
+          stop = string_end(p, i + 1, length)
+        elseif byte == 45 or byte >= 48 and byte <= 57 then
+          stop = number_end(p, i) - 1
+        elseif byte == 116 and p[i + 1] == 114 and p[i + 2] == 117 and p[i + 3] == 101 then
+          stop = i + 3
+        elseif byte == 110 and p[i + 1] == 117 and p[i + 2] == 108 and p[i + 3] == 108 then
+          stop = i + 3
+        elseif
+          byte == 102
+          and p[i + 1] == 97
+          and p[i + 2] == 108
+          and p[i + 3] == 115
+          and p[i + 4] == 101
+        then
+          stop = i + 4
+        else
+          return nil, 400, BODY
+        end
+        if stop < i then
+          return nil, 400, BODY
+        end
+        if looked then
+          local status, reason = check(stop)
+          if status then
+            return nil, status, reason, i
+          end
+        end
+        i = stop + 1
+      end
+      -- What comes after a value: a comma, or the end of what is open, as often as it ends.
+      while true do
+        byte = p[i]
+        while byte == 32 or byte == 10 or byte == 13 or byte == 9 do
+          i = i + 1
+          byte = p[i]
+        end
+        if byte == 44 then
+          expects_name = object[depth] == 1
+          i = i + 1
+          break
+        end
+        if byte ~= (object[depth] == 1 and 125 or 93) then
+          return nil, 400, BODY
+        end
+        local status, reason = close()
+        if status then
+          return nil, status, reason, i
+        end
+        depth = depth - 1
+        i = i + 1
+        if depth == 0 then
+          while p[i] == 32 or p[i] == 10 or p[i] == 13 or p[i] == 9 do
+            i = i + 1
+          end
+          if i < length then
+            return nil, 400, BODY
+          end
+          if not top.model then
+            return nil, 400, MODEL
+          end
+          return top
+        end
+      end
+      ::continue::
+    end
+  end
+
+  function asked.read(text, counts)
+    local found, status, reason, at = read(text, counts)
+    if found then
+      return found
+    end
+    -- That a body is none comes before what it asks for.
+    if reason ~= BODY and not is_utf8(ffi.cast("const uint8_t *", text), at, #text) then
+      return nil, 400, BODY
+    end
+    return nil, status, reason
+  end
+end

@@ -1,0 +1,210 @@
+-- The second filter: what is asked, and whether it may be. Only here a request gets its key,
+-- and only with one does the guard after it let it on.
+-- Must not look up who calls.
+
+local MESSAGES, COUNT_TOKENS = "/v1/messages", "/v1/messages/count_tokens"
+
+-- A body above this is taken apart at once, so that its memory does not wait for the collector.
+local LARGE = 1048576
+
+-- The whole of what the audit log says of a decision.
+local function log(handle, audit)
+  handle:streamInfo():dynamicMetadata():set("anthropic-rbac", "audit", audit)
+end
+
+local function refuse(handle, status, reason, audit)
+  audit.decision, audit.reason = "Deny", reason
+  log(handle, audit)
+  handle:respond({ [":status"] = tostring(status) }, reason)
+end
+
+-- The present keys by id, of one generation of the files: their bytes and fingerprints.
+local keys, keys_of = {}, nil
+
+local function key_of(present, id)
+  local row = present.policy.keys[id]
+  if not row or not row.usable then
+    return nil
+  end
+  if keys_of ~= present.generation then
+    keys, keys_of = {}, present.generation
+  end
+  local found = keys[id]
+  if not found then
+    local bytes = files.read(present.generation, id)
+    bytes = bytes and bytes:match("^(sk%-ant%-[%w%-_]+)\n?$")
+    if not bytes then
+      return nil
+    end
+    found = { bytes = bytes, fingerprint = sha256(bytes):sub(1, 16) }
+    keys[id] = found
+  end
+  return found, row
+end
+
+-- The most generous of the roles that open a model; else why none does.
+local function opens(present, open, model)
+  if not policy.allows(present.policy.models, model) then
+    return nil, "Workspace does not allow model: " .. model
+  end
+  local best, of
+  for id, binding in open:gmatch("(%S+) (%S+)") do
+    local role = present.policy.roles[id]
+    if role and role.models and policy.allows(role.models, model) then
+      if
+        not best
+        or role.max_tokens > best.max_tokens
+        or (role.max_tokens == best.max_tokens and binding < of)
+      then
+        best, of = role, binding
+      end
+    end
+  end
+  if not best then
+    return nil, "Role cannot access model: " .. model
+  end
+  return best, of
+end
+
+local function in_order(one, other)
+  if one.field ~= other.field then
+    return one.field < other.field
+  elseif one.model ~= other.model then
+    return not one.model or (other.model ~= nil and one.model < other.model)
+  end
+  return not one.max_tokens or (other.max_tokens ~= nil and one.max_tokens < other.max_tokens)
+end
+
+-- Why something deeper in the body may not be asked for; nil when all of it may.
+local function forbidden(present, open, found, granted, counts)
+  local nested = {}
+  for _, one in pairs(found.nested) do
+    nested[#nested + 1] = one
+  end
+  table.sort(nested, in_order)
+  for i = 1, #nested do
+    local role, reason = opens(present, open, nested[i].model or found.model)
+    if not role then
+      return reason
+    elseif counts and (nested[i].max_tokens or granted) > role.max_tokens then
+      return "Request field not allowed: " .. nested[i].field
+    end
+  end
+  return nil
+end
+
+local function replaced(text, from, to, with)
+  return text:sub(1, from - 1) .. with .. text:sub(to + 1)
+end
+
+-- What the first filter found: a key's id, the open roles, the caller's name and its groups.
+local function stands(headers, present)
+  local text = headers:get("x-anthropic-rbac-standing")
+  local key, open, name, groups = (text or ""):match("^([^\t]*)\t([^\t]*)\t([^\t]*)\t(.*)$")
+  if not key then
+    return nil
+  end
+  local audit = { workspace = present.policy.workspace, policyRevision = present.policy.revision, subject = name }
+  if groups ~= "" then
+    audit.groups = {}
+    for group in groups:gmatch("[^\t]+") do
+      audit.groups[#audit.groups + 1] = group
+    end
+  end
+  return key, open, audit
+end
+
+local function answer(handle)
+  -- This waits for the whole body: what was taken from the handle before is gone after it.
+  local body = handle:body(true)
+  local length = body:length()
+  local text = length > 0 and body:getBytes(0, length) or ""
+
+  local present = policy.present()
+  if not present.policy then
+    return refuse(handle, 503, "No policy is loaded", {})
+  end
+  local headers = handle:headers()
+  local key_id, open, audit = stands(headers, present)
+  if not key_id then
+    return refuse(handle, 500, "The gateway failed to decide", {})
+  end
+  local path = headers:get(":path"):match("^[^?]*")
+  local counts = path == MESSAGES
+  if not counts and path ~= COUNT_TOKENS then
+    return refuse(handle, 404, "Not found", audit)
+  end
+  local encoded = headers:get("content-encoding")
+  if encoded and encoded ~= "identity" then
+    return refuse(handle, 400, "Request body must be a JSON object", audit)
+  end
+  local found, status, why = asked.read(text, counts)
+  if not found then
+    return refuse(handle, status, why, audit)
+  end
+  audit.model, audit.maxTokensRequested = found.model, found.max_tokens
+  local role, binding = opens(present, open, found.model)
+  if not role then
+    return refuse(handle, 403, binding, audit)
+  end
+  audit.role, audit.binding = role.name, binding
+  local key, row = key_of(present, key_id)
+  if not key then
+    return refuse(handle, 403, "No API key is mapped for this subject", audit)
+  end
+  audit.apiKeyRef, audit.fingerprint = row.ref, key.fingerprint
+  local granted = math.min(found.max_tokens or present.policy.default_max_tokens, role.max_tokens)
+  local reason = next(found.nested) and forbidden(present, open, found, granted, counts)
+  if reason then
+    return refuse(handle, 403, reason, audit)
+  end
+
+  if counts then
+    audit.maxTokens = granted
+    if granted ~= found.max_tokens then
+      local digits = string.format("%d", granted)
+      if found.first then
+        text = replaced(text, found.first, found.last, digits)
+      else
+        text = replaced(text, found.open + 1, found.open, '"max_tokens":' .. digits .. ",")
+      end
+      -- This sets content-length, too, where there is one.
+      body:setBytes(text)
+    end
+  end
+  -- All that a client sent of these goes.
+  headers:remove("x-api-key")
+  headers:add("x-api-key", key.bytes)
+  headers:remove("anthropic-workspace-id")
+  if row.organization then
+    headers:add("anthropic-workspace-id", present.policy.workspace_id)
+  end
+  audit.decision = "Allow"
+  log(handle, audit)
+  headers:replace("x-anthropic-rbac-decision", "Allow")
+  if length > LARGE then
+    text, body = nil, nil
+    collectgarbage()
+  end
+end
+
+function envoy_on_request(handle)
+  local ok, problem = pcall(answer, handle)
+  if not ok then
+    handle:logErr("request.lua: " .. tostring(problem))
+    refuse(handle, 500, "The gateway failed to decide", {})
+  end
+end
+
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  local kind = headers:get("content-type") or ""
+  local streams = kind:find("text/event-stream", 1, true) ~= nil
+  if headers:get(":status") ~= "200" or not streams and not kind:find("json", 1, true) then
+    return
+  end
+  local ok, found = pcall(usage.of, streams, handle:bodyChunks())
+  if ok and found then
+    handle:streamInfo():dynamicMetadata():set("anthropic-rbac", "usage", found)
+  end
+end

@@ -1,0 +1,188 @@
+//! The files that Envoy itself reads, each a discovery response that says its own version, so
+//! that Envoy's statistics show which of them it has taken.
+//! Must not be given a signing key that was not found usable: Envoy refuses such a file whole.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{Inputs, SigningKeys};
+use crate::policy::digest::ContentId;
+use crate::policy::limits::RequestsPerMinute;
+use crate::policy::table::Policy;
+
+/// Buckets of subjects that Envoy keeps at most: more than one policy has subjects, so that none
+/// is ever forgotten, and the same for all, so that the file does not change with the subjects.
+const MOST_BUCKETS: u32 = 262_144;
+
+/// By how much an issuer's clock may be behind or ahead, in seconds.
+const CLOCK_SKEW: u32 = 10;
+
+/// `jwt.json`: whose signatures hold. Audiences, names and groups are the Lua's, so that there
+/// is one place for them and one answer, 401.
+pub fn jwt(inputs: &Inputs<'_>) -> String {
+    let mut providers = serde_json::Map::new();
+    for issuer in &inputs.policy.workspace.issuers {
+        let Some(keys) = inputs.keys.get(&issuer.name) else {
+            continue;
+        };
+        let mut provider = json!({
+            "require_expiration": true,
+            "clock_skew_seconds": CLOCK_SKEW,
+            "payload_in_metadata": &*issuer.name,
+            "from_headers": [
+                {"name": "authorization", "value_prefix": "Bearer "},
+                {"name": "authorization", "value_prefix": "bearer "},
+                {"name": "authorization", "value_prefix": "BEARER "},
+                {"name": "x-api-key"},
+            ],
+            // The next filter looks at what was shown, and the upstream never sees it.
+            "forward": true,
+            "jwt_cache_config": {"jwt_cache_size": 1000},
+        });
+        if let Some(url) = &issuer.issuer_url {
+            provider["issuer"] = Value::from(&**url);
+        }
+        match keys {
+            SigningKeys::Document(document) => {
+                provider["local_jwks"] = json!({"inline_string": &**document});
+            }
+            SigningKeys::Uri(uri) => {
+                provider["remote_jwks"] = json!({
+                    "http_uri": {"uri": &**uri, "cluster": cluster(&issuer.name), "timeout": "5s"},
+                    "cache_duration": "300s",
+                    "async_fetch": {"fast_listener": true},
+                    "retry_policy": {"num_retries": 3},
+                });
+            }
+        }
+        providers.insert(issuer.name.to_string(), provider);
+    }
+    let mut any: Vec<Value> = providers
+        .keys()
+        .map(|name| json!({"provider_name": name}))
+        .collect();
+    // Who is not known by a token may be known by a client key.
+    any.push(json!({"allow_missing_or_failed": {}}));
+    let rules = if providers.is_empty() {
+        json!([])
+    } else {
+        json!([{"match": {"prefix": "/"}, "requires": {"requires_any": {"requirements": any}}}])
+    };
+    let filter = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+        "providers": providers,
+        "rules": rules,
+    });
+    discovery(&[extension("jwt", &filter)])
+}
+
+/// `clusters.json`: where signing keys are fetched from.
+pub fn clusters(inputs: &Inputs<'_>) -> String {
+    let clusters = inputs.keys.iter().filter_map(|(name, keys)| {
+        let SigningKeys::Uri(uri) = keys else {
+            return None;
+        };
+        let (tls, rest) = match uri.strip_prefix("https://") {
+            Some(rest) => (true, rest),
+            None => (false, uri.strip_prefix("http://")?),
+        };
+        let authority = rest.split(['/', '?']).next()?;
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) => (host, port.parse::<u16>().ok()?),
+            None => (authority, if tls { 443 } else { 80 }),
+        };
+        let mut found = json!({
+            "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+            "name": cluster(name),
+            "type": "STRICT_DNS",
+            "connect_timeout": "5s",
+            "load_assignment": {
+                "cluster_name": cluster(name),
+                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {
+                    "socket_address": {"address": host, "port_value": port},
+                }}}]}],
+            },
+        });
+        if tls {
+            found["transport_socket"] = json!({
+                "name": "envoy.transport_sockets.tls",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+                    "sni": host,
+                    "common_tls_context": {"validation_context": {
+                        "trusted_ca": {"filename": "/etc/ssl/certs/ca-certificates.crt"},
+                        "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": host}}],
+                    }},
+                },
+            });
+        }
+        Some(found)
+    });
+    discovery(&clusters.collect::<Vec<_>>())
+}
+
+/// `ratelimit.json`: a bucket for each subject, by the rate that the Lua found for it, and one
+/// that all share.
+pub fn rate_limit(policy: &Policy) -> String {
+    let bucket = |rate: RequestsPerMinute| json!({"max_tokens": rate.get(), "tokens_per_fill": rate.get(), "fill_interval": "60s"});
+    let of_roles = policy
+        .roles
+        .values()
+        .filter_map(|role| role.access.as_ref());
+    let rates: BTreeSet<_> = of_roles.map(|access| access.requests_per_minute).collect();
+    let mut descriptors: Vec<Value> = rates
+        .into_iter()
+        .map(|rate| {
+            let entries = json!([
+                {"key": "rate", "value": rate.get().to_string()},
+                {"key": "subject"},
+            ]);
+            json!({"entries": entries, "token_bucket": bucket(rate)})
+        })
+        .collect();
+    let header = |key: &str, name: &str| json!({"request_headers": {"descriptor_key": key, "header_name": name}});
+    let mut limits = vec![json!({"actions": [
+        header("rate", "x-anthropic-rbac-rate"),
+        header("subject", "x-anthropic-rbac-subject"),
+    ]})];
+    if let Some(rate) = policy.workspace.requests_per_minute {
+        let entries = json!([{"key": "workspace", "value": "shared"}]);
+        descriptors.push(json!({"entries": entries, "token_bucket": bucket(rate)}));
+        limits.push(json!({"actions": [
+            {"generic_key": {"descriptor_key": "workspace", "descriptor_value": "shared"}},
+        ]}));
+    }
+    let always = json!({"default_value": {"numerator": 100, "denominator": "HUNDRED"}});
+    let filter = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+        "stat_prefix": "requests",
+        "filter_enabled": always,
+        "filter_enforced": always,
+        "enable_retry_after_header": true,
+        "always_consume_default_token_bucket": false,
+        "max_dynamic_descriptors": MOST_BUCKETS,
+        "descriptors": descriptors,
+        "rate_limits": limits,
+    });
+    discovery(&[extension("ratelimit", &filter)])
+}
+
+/// Name of the cluster of an issuer.
+fn cluster(issuer: &str) -> String {
+    format!("issuer/{issuer}")
+}
+
+fn extension(name: &str, filter: &Value) -> Value {
+    json!({
+        "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+        "name": name,
+        "typed_config": filter,
+    })
+}
+
+fn discovery(resources: &[Value]) -> String {
+    let text = serde_json::to_string(resources).expect("plain data with text keys");
+    let version = ContentId::of(text.as_bytes());
+    format!("{{\"version_info\":\"{version}\",\"resources\":{text}}}\n")
+}
