@@ -24,7 +24,36 @@ local function differing(present)
   return names
 end
 
-local function loaded(present)
+-- The files that Envoy itself reads, and what its statistics call the version it has taken.
+local NATIVE = {
+  { "clusters.json", "cluster_manager.cds.version_text" },
+  { "jwt.json", "extension_config_discovery.http_filter.jwt.version_text" },
+  { "ratelimit.json", "extension_config_discovery.http_filter.ratelimit.version_text" },
+}
+
+-- Of those files the ones that differ from what Envoy has taken, and whether it has taken any
+-- version of each. This waits for an answer.
+local function native(handle, present)
+  local _, stats = handle:httpCall(
+    "admin",
+    { [":method"] = "GET", [":path"] = "/stats?filter=version_text", [":authority"] = "admin" },
+    "",
+    2000
+  )
+  local differ, taken = {}, true
+  for i = 1, #NATIVE do
+    local name, stat = NATIVE[i][1], NATIVE[i][2]
+    local text = files.read(present.generation, name) or ""
+    local has = (stats or ""):match(stat:gsub("%.", "%%.") .. ': "([^"]*)"')
+    if not has or has ~= text:match('^{"version_info":"(%x+)"') then
+      differ[#differ + 1] = quoted(name)
+    end
+    taken = taken and has ~= nil and has ~= ""
+  end
+  return differ, taken
+end
+
+local function loaded(present, differ)
   local known = present.policy
   return table.concat({
     '{"workspace":',
@@ -37,6 +66,8 @@ local function loaded(present)
     tostring(known and known.shards or 0),
     ',"differ":[',
     table.concat(known and differing(present) or {}, ","),
+    ']},"files":{"differ":[',
+    table.concat(differ, ","),
     ']},"error":',
     present.problem and quoted(present.problem) or "null",
     "}\n",
@@ -44,11 +75,18 @@ local function loaded(present)
 end
 
 function envoy_on_request(handle)
-  local present = policy.present("heads")
   local path = handle:headers():get(":path")
-  if path == "/ready" then
-    handle:respond({ [":status"] = present.policy and "200" or "503" }, present.policy and "ready\n" or "no policy is loaded\n")
-  elseif path == "/loaded" then
-    handle:respond({ [":status"] = "200", ["content-type"] = "application/json" }, loaded(present))
+  if path ~= "/ready" and path ~= "/loaded" then
+    return
+  end
+  local present = policy.present("heads")
+  local differ, taken = native(handle, present)
+  if path == "/loaded" then
+    handle:respond({ [":status"] = "200", ["content-type"] = "application/json" }, loaded(present, differ))
+  elseif present.policy and taken then
+    -- What is older than it should be still decides: taking every pod away would help nobody.
+    handle:respond({ [":status"] = "200" }, "ready\n")
+  else
+    handle:respond({ [":status"] = "503" }, "no policy is loaded\n")
   end
 end
