@@ -116,8 +116,7 @@ pub fn decide_posted(policy: &Policy, posted: &Posted<'_>) -> Result<Permit, Den
 /// Where a caller stands: some role of it has API access, and nothing forbids it everything.
 struct Standing<'p> {
     policy: &'p Policy,
-    subject: SubjectId,
-    groups: &'p [SubjectId],
+    rows: Rows<'p>,
     /// Its roles that hold now and have API access, looked up once for whatever is asked.
     open: Vec<Held<'p>>,
     requests_per_minute: RequestsPerMinute,
@@ -129,19 +128,20 @@ impl<'p> Standing<'p> {
     fn of(
         policy: &'p Policy,
         subject: SubjectId,
-        groups: &'p [SubjectId],
+        groups: &[SubjectId],
         at: Timestamp,
     ) -> Result<Self, Denial> {
         if policy.workspace.state == WorkspaceState::Disabled {
             return Err(Denial::WorkspaceDisabled);
         }
-        let identities = || std::iter::once(&subject).chain(groups);
-        if identities().any(|id| policy.blocked.contains(id)) {
+        let mut identities = std::iter::once(&subject).chain(groups);
+        if identities.any(|id| policy.blocked.contains(id)) {
             return Err(Denial::SubjectBlocked);
         }
+        let rows = Rows::of(policy, subject, groups);
         let mut has_role = false;
         let mut open = Vec::new();
-        for row in identities().filter_map(|id| policy.subjects.get(id)) {
+        for row in rows.own.iter().chain(&rows.groups) {
             for grant in &row.grants {
                 if grant.window().phase(at) == Phase::Active
                     && let Some(role) = policy.roles.get(&grant.role)
@@ -160,8 +160,7 @@ impl<'p> Standing<'p> {
         let requests_per_minute = rates.max().ok_or(Denial::NoApiAccess)?;
         Ok(Self {
             policy,
-            subject,
-            groups,
+            rows,
             open,
             requests_per_minute,
         })
@@ -183,7 +182,9 @@ impl<'p> Standing<'p> {
 
     fn permit(&self, model: &str, max_tokens: Option<u64>) -> Result<Permit, Denial> {
         let (grant, role, access) = self.opens(model)?;
-        let key = key_of(self.policy, self.subject, self.groups)
+        let key = self
+            .rows
+            .key(self.policy)
             .filter(|key| key.fingerprint.is_some())
             .ok_or(Denial::NoKey)?;
         let max_tokens = match max_tokens {
@@ -217,20 +218,39 @@ pub fn key_of<'p>(
     subject: SubjectId,
     groups: &[SubjectId],
 ) -> Option<&'p KeyRow> {
-    let named = |id: &SubjectId| policy.subjects.get(id).and_then(|row: &SubjectRow| row.key);
-    let row = |id| policy.keys.get(&id);
-    match named(&subject) {
-        Some(id) => row(id),
-        None => {
-            let mut lowest: Option<&KeyRow> = None;
-            for id in groups.iter().filter_map(named) {
-                // One that is missing may have been the lowest.
-                let key = row(id)?;
-                let first = lowest.is_none_or(|known| key.api_key_ref < known.api_key_ref);
-                lowest = if first { Some(key) } else { lowest };
-            }
-            lowest.or_else(|| policy.workspace.default_key.and_then(row))
+    Rows::of(policy, subject, groups).key(policy)
+}
+
+/// What a policy has of a caller and of its groups, each looked up once.
+struct Rows<'p> {
+    own: Option<&'p SubjectRow>,
+    groups: Vec<&'p SubjectRow>,
+}
+
+// === impl Rows ===
+
+impl<'p> Rows<'p> {
+    fn of(policy: &'p Policy, subject: SubjectId, groups: &[SubjectId]) -> Self {
+        let row = |id| policy.subjects.get(id);
+        Self {
+            own: row(&subject),
+            groups: groups.iter().filter_map(row).collect(),
         }
+    }
+
+    fn key(&self, policy: &'p Policy) -> Option<&'p KeyRow> {
+        let row = |id| policy.keys.get(&id);
+        if let Some(id) = self.own.and_then(|own| own.key) {
+            return row(id);
+        }
+        let mut lowest: Option<&KeyRow> = None;
+        for id in self.groups.iter().filter_map(|group| group.key) {
+            // One that is missing may have been the lowest.
+            let key = row(id)?;
+            let first = lowest.is_none_or(|known| key.api_key_ref < known.api_key_ref);
+            lowest = if first { Some(key) } else { lowest };
+        }
+        lowest.or_else(|| policy.workspace.default_key.and_then(row))
     }
 }
 

@@ -43,6 +43,8 @@ const CAPS: [i64; 4] = [64, 512, 4096, 8192];
 const NOW: i64 = 1_780_000_000;
 const BOUNDS: [i64; 4] = [NOW - 100, NOW, NOW + 1, NOW + 100];
 const GROUPS: usize = 40;
+/// As many as `spec.blockedSubjects` of a Workspace may name.
+const MAX_BLOCKED: usize = 256;
 
 /// A stream of choices that a seed determines: SplitMix64.
 pub struct Random(u64);
@@ -88,13 +90,15 @@ struct Caller {
     uid: EntityUid,
 }
 
-/// One question in both forms.
+/// One question. It holds its own copy of who asks, as a request does that has just been read: to
+/// find that among all callers would cost more than to decide.
 pub struct Question<'a> {
     caller: &'a Caller,
+    subject: SubjectId,
+    groups: Vec<SubjectId>,
     model: &'static str,
-    max_tokens: u64,
+    max_tokens: u32,
     at: Timestamp,
-    request: Request,
 }
 
 /// A role with the time it is given for: in Cedar, what its holders are members of.
@@ -239,6 +243,7 @@ pub fn pair(seed: u64, subjects: usize) -> Pair {
         let groups: BTreeSet<usize> = (0..random.below(3)).map(|_| random.below(GROUPS)).collect();
         parents.extend(groups.iter().map(|i| uid("Group", i)));
         let (blocked, without_key) = (random.chance(3), random.chance(5));
+        let blocked = blocked && table.blocked.len() < MAX_BLOCKED;
         if blocked {
             table.blocked.insert(subject.id());
         }
@@ -323,53 +328,58 @@ impl Pair {
     /// A random question.
     pub fn question(&self, random: &mut Random) -> Question<'_> {
         let caller = random.pick(&self.callers);
-        let model = *random.pick(&MODELS);
-        let max_tokens = *random.pick(&[1, 64, 65, 512, 513, 4096, 8192, 8193]);
         let second = random.pick(&BOUNDS) - random.below(2) as i64;
-        let context = Context::from_pairs([
-            (
-                "model".to_owned(),
-                RestrictedExpression::new_string(model.to_owned()),
-            ),
-            (
-                "maxTokens".to_owned(),
-                RestrictedExpression::new_long(max_tokens),
-            ),
-            ("now".to_owned(), RestrictedExpression::new_long(second)),
-        ]);
-        let parts = (
-            caller.uid.clone(),
-            uid("Action", "call"),
-            uid("Gateway", "edge"),
-        );
-        let request = Request::new(parts.0, parts.1, parts.2, context.expect("a context"), None);
         Question {
             caller,
-            model,
-            max_tokens: max_tokens.unsigned_abs(),
+            subject: caller.id,
+            groups: caller.groups.clone(),
+            model: *random.pick(&MODELS),
+            max_tokens: *random.pick(&[1, 64, 65, 512, 513, 4096, 8192, 8193]),
             at: instant(second),
-            request: request.expect("a request"),
         }
     }
 
     /// Whether the table lets all of it through: the model, and every token asked for.
     pub fn by_table(&self, question: &Question<'_>) -> bool {
         let asked = Asked {
-            subject: question.caller.id,
-            groups: &question.caller.groups,
+            subject: question.subject,
+            groups: &question.groups,
             model: question.model,
-            max_tokens: Some(question.max_tokens),
+            max_tokens: Some(question.max_tokens.into()),
             at: question.at,
         };
         decide(&self.table, &asked)
-            .is_ok_and(|permit| u64::from(permit.max_tokens().get()) == question.max_tokens)
+            .is_ok_and(|permit| permit.max_tokens().get() == question.max_tokens)
     }
 
     /// Whether Cedar does.
-    pub fn by_cedar(&self, authorizer: &Authorizer, question: &Question<'_>) -> bool {
-        let response = authorizer.is_authorized(&question.request, &self.policies, &self.entities);
+    pub fn by_cedar(&self, authorizer: &Authorizer, request: &Request) -> bool {
+        let response = authorizer.is_authorized(request, &self.policies, &self.entities);
         debug_assert_eq!(response.diagnostics().errors().count(), 0);
         response.decision() == Decision::Allow
+    }
+}
+
+impl Question<'_> {
+    /// The same question to Cedar.
+    pub fn for_cedar(&self) -> Request {
+        let context = Context::from_pairs([
+            (
+                "model".to_owned(),
+                RestrictedExpression::new_string(self.model.to_owned()),
+            ),
+            (
+                "maxTokens".to_owned(),
+                RestrictedExpression::new_long(self.max_tokens.into()),
+            ),
+            (
+                "now".to_owned(),
+                RestrictedExpression::new_long(self.at.as_second()),
+            ),
+        ]);
+        let (action, gateway) = (uid("Action", "call"), uid("Gateway", "edge"));
+        let context = context.expect("a context");
+        Request::new(self.caller.uid.clone(), action, gateway, context, None).expect("a request")
     }
 }
 

@@ -21,7 +21,7 @@ fn the_table_and_cedar_answer_alike() {
             let got = pair.by_table(&question);
             assert_eq!(
                 got,
-                pair.by_cedar(&authorizer, &question),
+                pair.by_cedar(&authorizer, &question.for_cedar()),
                 "policy {seed}: {question}"
             );
             allowed += usize::from(got);
