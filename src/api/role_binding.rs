@@ -128,7 +128,7 @@ pub struct RoleBindingStatus {
     /// Number of subjects in the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subjects: Option<i64>,
-    /// Subjects that get nothing from this binding, and why: the first 20.
+    /// Subjects that do not get all that this binding asks for, and why: the first 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<SubjectProblem>,
     /// When the grant next starts or ends by itself. Unset = never.
@@ -136,7 +136,7 @@ pub struct RoleBindingStatus {
     pub next_transition: Option<Time>,
 }
 
-/// Why one subject gets nothing from a binding.
+/// Why one subject does not get all that a binding asks for.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct SubjectProblem {

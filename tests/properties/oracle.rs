@@ -450,33 +450,30 @@ fn is_label(text: &str) -> bool {
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
-/// Callers whose client key more than one namespace binds in some workspace or has in a Secret,
-/// or that is in a Secret with one of those: whose it is depends on who is there.
+/// Callers whose client key more than one namespace binds in some workspace or has in a Secret:
+/// whose it is depends on who is there.
 pub fn contested_client_keys(objects: &[Value]) -> BTreeSet<SubjectId> {
     let world = Oracle::of(objects, Timestamp::MIN);
-    let mut together: Vec<(&str, BTreeSet<Digest>)> = Vec::new();
+    let mut named = Vec::new();
     for court in WORKSPACES.iter().filter_map(|name| world.court(name)) {
         for binding in court.attached("RoleBinding") {
-            let named = list(&binding["spec"]["subjects"]).iter();
-            let keys = named.map(|s| court.client_keys(binding, s).into_iter().collect());
-            together.extend(keys.map(|keys: BTreeSet<Digest>| (namespace(binding), keys)));
+            let subjects = list(&binding["spec"]["subjects"]).iter();
+            let keys = subjects.flat_map(|subject| court.client_keys(binding, subject));
+            named.extend(keys.map(|digest| (digest, namespace(binding))));
         }
     }
     for secret in world.all("Secret") {
         let values = secret["stringData"].as_object().into_iter().flatten();
         let keys = values.map(|(_, value)| Digest::of(text(value).as_bytes()));
-        together.push((namespace(secret), keys.collect()));
+        named.extend(keys.map(|digest| (digest, namespace(secret))));
     }
-    let shared = |digest: &Digest| {
-        let of = together.iter().filter(|(_, keys)| keys.contains(digest));
-        of.map(|(namespace, _)| namespace)
-            .collect::<BTreeSet<_>>()
-            .len()
-            > 1
-    };
-    let contested = together.iter().filter(|(_, keys)| keys.iter().any(shared));
+    let mut namespaces: BTreeMap<Digest, BTreeSet<&str>> = BTreeMap::new();
+    for (digest, by) in named {
+        namespaces.entry(digest).or_default().insert(by);
+    }
+    namespaces.retain(|_, by| by.len() > 1);
+    let contested = namespaces.into_keys();
     contested
-        .flat_map(|(_, keys)| keys)
-        .map(|digest| Subject::ClientKey(*digest).id())
+        .map(|digest| Subject::ClientKey(digest).id())
         .collect()
 }

@@ -88,7 +88,7 @@ fn resolved(
         ),
         Some(first) => {
             let message = format!(
-                "{} of {members} subjects get nothing; the first is {}: {}.",
+                "{} of {members} subjects are not fully granted; the first is {}: {}.",
                 outcome.problems.len(),
                 first.subject,
                 first.message

@@ -8,6 +8,7 @@ use crate::policy::decide::Denial;
 use crate::policy::digest::Digest;
 use crate::policy::finding::Reason;
 use crate::policy::name::NamespacedName;
+use crate::policy::resolve::SubjectProblem;
 use crate::policy::subject::{Subject, SubjectId};
 
 const HAIKU: &str = "claude-haiku-4-5";
@@ -94,6 +95,38 @@ fn the_namespace_that_uses_a_client_key_keeps_it_from_an_older_newcomer() {
         refs(&unused, "claude/production", "search/own"),
         "ClientKeyInUse",
         "else the older has it"
+    );
+}
+
+#[test]
+fn of_a_secret_with_several_client_keys_only_the_one_of_another_namespace_gets_nothing() {
+    let mut stage = in_use();
+    let other = "d".repeat(32);
+    let mut two = client_key("batch/client");
+    two["stringData"]["other"] = json!(other);
+    stage.apply(&two);
+    stage.apply(&bound("batch/newcomer", 1));
+    assert_eq!(
+        refs(&stage, "claude/production", "batch/newcomer"),
+        "ClientKeyInUse"
+    );
+    let resolution = stage.plan().resolution.expect("a workspace");
+    let bindings_of = |id| {
+        let row = resolution.policy.subjects.get(&id).expect("a row");
+        let bindings = row.grants.iter().map(|grant| &*grant.binding);
+        bindings.collect::<Vec<_>>()
+    };
+    let other = Subject::ClientKey(Digest::of(other.as_bytes())).id();
+    assert_eq!(bindings_of(other), ["batch/newcomer"]);
+    assert_eq!(bindings_of(id()), ["search/own"], "it stays whose it was");
+    let problems: Vec<_> = resolution.grants.iter().flat_map(|g| &g.problems).collect();
+    assert_eq!(
+        problems,
+        [&SubjectProblem {
+            subject: "clientkey:batch/client".into(),
+            reason: "ClientKeyInUse",
+            message: "another namespace uses some of its client keys (1 of 2), which work there alone; make new ones in their place".into(),
+        }]
     );
 }
 

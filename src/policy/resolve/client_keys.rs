@@ -13,18 +13,30 @@ use crate::policy::name::{Name, NamespacedName};
 use crate::policy::subject::{Subject, SubjectId, SubjectRef};
 
 impl Resolver<'_> {
-    pub(super) fn client_key(
+    /// The client keys of a namespace's Secret that are its own to use, and what is wrong with the
+    /// others.
+    pub(super) fn own_client_keys(
         &self,
         namespace: &str,
-        digest: Digest,
-    ) -> Result<Subject, (&'static str, String)> {
-        match self.client_key_owners.get(&digest) {
-            Some(owner) if **owner != *namespace => Err((
-                reason::CLIENT_KEY_IN_USE,
-                "another namespace uses the same client key; make a new one".to_owned(),
+        digests: &BTreeSet<Digest>,
+    ) -> (Vec<Subject>, Option<(&'static str, String)>) {
+        let is_own = |digest: &&Digest| {
+            let owner = self.client_key_owners.get(*digest);
+            owner.is_none_or(|owner| **owner == *namespace)
+        };
+        let own: Vec<_> = digests.iter().filter(is_own).copied().collect();
+        let message = match (digests.len() - own.len(), digests.len()) {
+            (0, _) => None,
+            (1, 1) => Some("another namespace uses the same client key; make a new one".to_owned()),
+            (taken, all) => Some(format!(
+                "another namespace uses some of its client keys ({taken} of {all}), which work there \
+                 alone; make new ones in their place"
             )),
-            _ => Ok(Subject::ClientKey(digest)),
-        }
+        };
+        (
+            own.into_iter().map(Subject::ClientKey).collect(),
+            message.map(|message| (reason::CLIENT_KEY_IN_USE, message)),
+        )
     }
 
     /// A blocked client key is blocked by its digest wherever it is bound. Call it once all

@@ -1,4 +1,4 @@
-//! Why an object, or one subject of it, gets nothing from a workspace. Words only.
+//! Why an object, or one subject of it, does not get what it asks of a workspace. Words only.
 
 use crate::policy::name::{Name, NamespacedName};
 
@@ -24,7 +24,7 @@ pub enum Refusal {
     SubjectNotPermitted(String),
 }
 
-/// Why one subject gets nothing from a binding or key.
+/// Why one subject does not get all of what a binding or key gives.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct SubjectProblem {
     /// The subject, as the command line writes it.

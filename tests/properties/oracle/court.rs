@@ -157,16 +157,11 @@ impl<'a> Court<'a> {
             }
             "ClientKey" => {
                 let keys = self.client_keys(from, subject);
-                // One that another namespace was first to use spoils the Secret.
+                // But for those that another namespace was first to use.
                 let own = |digest: &Digest| {
                     owners
                         .get(digest)
                         .is_none_or(|owner| *owner == namespace(from))
-                };
-                let keys = if keys.iter().all(own) || subject["sha256"].is_array() {
-                    keys
-                } else {
-                    Vec::new()
                 };
                 keys.into_iter()
                     .filter(own)
