@@ -2,7 +2,7 @@
 //! holds what it promises. `tests/fuzz_corpus.rs` runs the same on the committed corpus.
 //! Must not need more than the library.
 
-use anthropic_rbac::api::{ApiKeyRef, RoleBinding, Workspace, admission, convert};
+use anthropic_rbac::api::{ApiKeyRef, Guarded, RoleBinding, Workspace, admission, convert};
 use anthropic_rbac::gateway::policy_json;
 use anthropic_rbac::material::KeyMaterial;
 use anthropic_rbac::plan::plan;
@@ -12,7 +12,7 @@ use anthropic_rbac::policy::jwks::{Flaw, signing_keys};
 use anthropic_rbac::policy::model::ModelPattern;
 use anthropic_rbac::policy::name::NamespacedName;
 use anthropic_rbac::policy::subject::SubjectRef;
-use kube::core::DeserializeGuard;
+use kube::core::object::HasStatus;
 use serde_json::{Value, json};
 
 /// A target: its name, which is that of its corpus, and what it does.
@@ -69,8 +69,8 @@ fn change(admitted: &Value) -> Option<Change> {
         "metadata": {"name": meta["name"], "namespace": namespace},
         "spec": admitted["spec"],
     });
-    fn typed<K: serde::de::DeserializeOwned>(admitted: &Value) -> DeserializeGuard<K> {
-        DeserializeGuard(Ok(
+    fn typed<K: HasStatus + serde::de::DeserializeOwned>(admitted: &Value) -> Guarded<K> {
+        Guarded(Ok(
             serde_json::from_value(admitted.clone()).expect("what is admitted has its type")
         ))
     }

@@ -12,6 +12,7 @@ pub mod conditions;
 pub mod convert;
 pub mod crd;
 mod finding;
+mod guarded;
 pub mod metadata;
 pub mod pod;
 mod reference;
@@ -27,6 +28,7 @@ pub use api_key_ref::{
     KeyState, KeyTarget, NextKey, PreviousVersion, RotationState,
 };
 pub use finding::{FindingStatus, FindingTotals, Severity};
+pub use guarded::{Broken, Guarded};
 pub use metadata::{API_VERSION, GROUP, VERSION};
 pub use reference::{ConfigMapKeyRef, LocalRef, SecretKeyRef, WorkspaceRef};
 pub use role_binding::{

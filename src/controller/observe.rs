@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
-use kube::core::{DeserializeGuard, NamespaceResourceScope, PartialObjectMeta};
+use kube::core::{NamespaceResourceScope, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
@@ -26,7 +26,7 @@ use super::metrics::Metrics;
 use super::object::{ObjectKey, ObjectKind, Version, version};
 use crate::api::metadata::{MANAGED_BY, NAME};
 use crate::api::pod::Pod;
-use crate::api::{ApiKeyRef, RoleBinding, Workspace, conditions, convert};
+use crate::api::{ApiKeyRef, Guarded, RoleBinding, Workspace, conditions, convert};
 use crate::facts::{Is, PodScope, StatusMark};
 use crate::plan::world::{Access, Change};
 use crate::policy::catalogue::Catalogue;
@@ -159,7 +159,7 @@ impl Observer {
         match kind {
             ObjectKind::Workspace => self.spawn(Source {
                 kind,
-                api: self.api::<DeserializeGuard<Workspace>>(namespace.as_ref()),
+                api: self.api::<Guarded<Workspace>>(namespace.as_ref()),
                 config: watcher::Config::default(),
                 read: Box::new(|object, _| {
                     let facts = convert::workspace(object)?;
@@ -172,7 +172,7 @@ impl Observer {
             }),
             ObjectKind::RoleBinding => self.spawn(Source {
                 kind,
-                api: self.api::<DeserializeGuard<RoleBinding>>(namespace.as_ref()),
+                api: self.api::<Guarded<RoleBinding>>(namespace.as_ref()),
                 config: watcher::Config::default(),
                 read: Box::new(|object, _| {
                     let facts = convert::role_binding(object)?;
@@ -185,7 +185,7 @@ impl Observer {
             }),
             ObjectKind::ApiKeyRef => self.spawn(Source {
                 kind,
-                api: self.api::<DeserializeGuard<ApiKeyRef>>(namespace.as_ref()),
+                api: self.api::<Guarded<ApiKeyRef>>(namespace.as_ref()),
                 config: watcher::Config::default(),
                 read: Box::new(read_key),
                 gone: Box::new(|name, onlookers| {
@@ -326,9 +326,9 @@ where
     }
 }
 
-fn read_key(object: &DeserializeGuard<ApiKeyRef>, onlookers: &Onlookers) -> Option<Read> {
+fn read_key(object: &Guarded<ApiKeyRef>, onlookers: &Onlookers) -> Option<Read> {
     let facts = convert::api_key_ref(object)?;
-    let stored = object.0.as_ref().ok();
+    let stored = object.understood();
     let status = stored.and_then(|object| object.status.as_ref());
     let due = status
         .and_then(|status| status.due_at.as_ref())

@@ -9,7 +9,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Resource;
 use kube::api::ObjectMeta;
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::PartialObjectMeta;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -18,7 +18,7 @@ use super::object::{ObjectKey, ObjectKind, Version, version};
 use super::queue::Lane;
 use super::request::{Answer, Failure, Payload, Request, Requester, Verb};
 use crate::api::metadata::{MANAGED_BY, NAME};
-use crate::api::{ApiKeyRef, RoleBinding, Workspace, convert};
+use crate::api::{ApiKeyRef, Guarded, RoleBinding, Workspace, convert};
 use crate::facts::SecretFacts;
 use crate::material::KeyMaterial;
 use crate::plan::world::Change;
@@ -181,17 +181,17 @@ impl Stored {
         let name = || key.name.clone();
         match key.kind {
             ObjectKind::Workspace => {
-                let object: DeserializeGuard<Workspace> = parse(body)?;
+                let object: Guarded<Workspace> = parse(body)?;
                 let change = convert::workspace(&object).map(Change::Workspace);
                 Self::of(object.meta(), change, true)
             }
             ObjectKind::RoleBinding => {
-                let object: DeserializeGuard<RoleBinding> = parse(body)?;
+                let object: Guarded<RoleBinding> = parse(body)?;
                 let change = convert::role_binding(&object).map(Change::Binding);
                 Self::of(object.meta(), change, true)
             }
             ObjectKind::ApiKeyRef => {
-                let object: DeserializeGuard<ApiKeyRef> = parse(body)?;
+                let object: Guarded<ApiKeyRef> = parse(body)?;
                 let change = convert::api_key_ref(&object).map(Change::KeyRef);
                 Self::of(object.meta(), change, true)
             }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, ResourceExt,
     api::{DynamicObject, Patch, PatchParams, PostParams},
@@ -22,6 +23,9 @@ use crate::{
 
 /// How long a cold start may take.
 const SOON: Duration = Duration::from_secs(20);
+
+/// How long nothing may be written.
+const WINDOW: Duration = Duration::from_secs(5);
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -131,7 +135,7 @@ async fn outdated(cluster: &Cluster) -> Result<()> {
     let bad = workspace("default", "bad", json!({"state": "Paused"}));
     until_answer(cluster, &bad, false).await?;
     sound(cluster, home).await?;
-    let _operator = operator(cluster, home).await?;
+    let mut operator = operator(cluster, home).await?;
 
     let client = cluster.client();
     for (kind, name) in [
@@ -179,6 +183,12 @@ async fn outdated(cluster: &Cluster) -> Result<()> {
             .is_none()
     );
     sound_is_ready(cluster, home).await?;
+
+    // It is told so once, and not again by an operator that starts anew.
+    let told = resource::versions(cluster, home).await?;
+    operator.restart().await?;
+    wait::quiet(&Api::<ConfigMap>::namespaced(client, home), WINDOW).await?;
+    assert_eq!(resource::versions(cluster, home).await?, told);
 
     // And an edit mends it.
     let mended = json!({"spec": {"notBefore": null}});

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use anthropic_rbac::api::{convert, metadata};
+use anthropic_rbac::api::{Guarded, convert, metadata};
 use anthropic_rbac::facts::{OutputKind, Snapshot};
 use anthropic_rbac::material::KeyMaterial;
 use anthropic_rbac::plan::output::{Output, Owner, Plan, Status, StatusUpdate};
@@ -19,7 +19,6 @@ use anthropic_rbac::policy::key::ValueFacts;
 use anthropic_rbac::policy::name::{Name, NamespacedName};
 use jiff::Timestamp;
 use kube::api::ObjectMeta;
-use kube::core::DeserializeGuard;
 use serde_json::{Value, json};
 
 use crate::run::name_of;
@@ -248,9 +247,9 @@ pub fn kind_of(object: &Value) -> &str {
     object["kind"].as_str().expect("every object has a kind")
 }
 
-fn guarded<K>(object: &Value) -> DeserializeGuard<K>
+fn guarded<K: kube::core::object::HasStatus>(object: &Value) -> Guarded<K>
 where
-    DeserializeGuard<K>: serde::de::DeserializeOwned,
+    Guarded<K>: serde::de::DeserializeOwned,
 {
     serde_json::from_value(object.clone()).expect("a name at least")
 }

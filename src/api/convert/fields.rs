@@ -3,13 +3,14 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::Resource;
 use kube::api::ObjectMeta;
-use kube::core::DeserializeGuard;
+use kube::core::object::HasStatus;
 
 use super::invalid;
 use super::status::{ReportsConditions, mark};
-use crate::api::{OnOverdue, Rotation, SecretKeyRef, Subject, SubjectKind, WorkspaceRef};
-use crate::facts::{Invalid, Observed, StatusMark};
+use crate::api::{Guarded, OnOverdue, Rotation, SecretKeyRef, Subject, SubjectKind, WorkspaceRef};
+use crate::facts::{Invalid, Observed};
 use crate::policy::digest::Digest;
 use crate::policy::key::SecretKey;
 use crate::policy::model::{ModelPattern, ModelSet};
@@ -18,26 +19,20 @@ use crate::policy::rotation::RotationWish;
 use crate::policy::subject::{Subject as Known, SubjectRef};
 
 /// The parts every kind has; `None` without a name or namespace.
-pub fn observed<K, T, S>(
-    object: &DeserializeGuard<K>,
-    parts: impl FnOnce(&K) -> (Result<T, Invalid>, Option<&S>),
+pub fn observed<K, T>(
+    object: &Guarded<K>,
+    spec: impl FnOnce(&K) -> Result<T, Invalid>,
 ) -> Option<Observed<T>>
 where
-    K: kube::Resource,
-    S: ReportsConditions,
+    K: Resource + HasStatus,
+    K::Status: ReportsConditions,
 {
-    let (meta, spec, status) = match &object.0 {
-        Ok(object) => {
-            let (spec, status) = parts(object);
-            (object.meta(), spec, status.map(mark).unwrap_or_default())
-        }
+    let meta = object.meta();
+    let spec = match &object.0 {
+        Ok(object) => spec(object),
         Err(broken) => {
             let message = format!("{}; correct the object", broken.error);
-            (
-                &broken.metadata,
-                Err(invalid("spec", message)),
-                StatusMark::default(),
-            )
+            Err(invalid("spec", message))
         }
     };
     Some(Observed {
@@ -46,7 +41,7 @@ where
         generation: meta.generation,
         created: time(meta.creation_timestamp.as_ref()),
         spec,
-        status,
+        status: object.status().map(mark).unwrap_or_default(),
     })
 }
 

@@ -15,52 +15,39 @@ pub use metadata::{namespace, output, reported_at, secret};
 pub use pod::{hurried, pod};
 pub use status::{ReportsConditions, status_content};
 
-use kube::core::DeserializeGuard;
-
-use super::{ApiKeyRef, RoleBinding, Workspace};
+use super::{ApiKeyRef, Guarded, RoleBinding, Workspace};
 use crate::facts::{BindingFacts, Invalid, KeyRefFacts, WorkspaceFacts};
 use fields::observed;
 
 /// A Workspace; `None` for one without a name or namespace, which no API server stores.
-pub fn workspace(object: &DeserializeGuard<Workspace>) -> Option<WorkspaceFacts> {
+pub fn workspace(object: &Guarded<Workspace>) -> Option<WorkspaceFacts> {
     let object = observed(object, |object| {
-        (
-            workspace::convert(&object.metadata, &object.spec),
-            object.status.as_ref(),
-        )
+        workspace::convert(&object.metadata, &object.spec)
     })?;
     Some(WorkspaceFacts { object })
 }
 
 /// A RoleBinding.
-pub fn role_binding(object: &DeserializeGuard<RoleBinding>) -> Option<BindingFacts> {
+pub fn role_binding(object: &Guarded<RoleBinding>) -> Option<BindingFacts> {
     let workspace = object
-        .0
-        .as_ref()
-        .ok()
+        .understood()
         .map(|object| fields::workspace_ref(&object.metadata, &object.spec.workspace_ref));
     let object = observed(object, |object| {
-        (
-            role_binding::convert(&object.metadata, &object.spec),
-            object.status.as_ref(),
-        )
+        role_binding::convert(&object.metadata, &object.spec)
     })?;
     Some(BindingFacts { object, workspace })
 }
 
 /// An ApiKeyRef.
-pub fn api_key_ref(object: &DeserializeGuard<ApiKeyRef>) -> Option<KeyRefFacts> {
-    let stored = object.0.as_ref().ok();
-    let workspace =
-        stored.map(|object| fields::workspace_ref(&object.metadata, &object.spec.workspace_ref));
-    let status = stored.and_then(|object| object.status.as_ref());
+pub fn api_key_ref(object: &Guarded<ApiKeyRef>) -> Option<KeyRefFacts> {
+    let workspace = object
+        .understood()
+        .map(|object| fields::workspace_ref(&object.metadata, &object.spec.workspace_ref));
+    let status = object.status();
     let rotation = status.and_then(|status| status.rotation).map(Into::into);
     let versions = status.map(api_key_ref::versions).unwrap_or_default();
     let object = observed(object, |object| {
-        (
-            api_key_ref::convert(&object.metadata, &object.spec),
-            object.status.as_ref(),
-        )
+        api_key_ref::convert(&object.metadata, &object.spec)
     })?;
     Some(KeyRefFacts {
         object,

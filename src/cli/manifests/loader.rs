@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kube::core::DeserializeGuard;
+use kube::core::object::HasStatus;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ use super::sort::{Sort, sort};
 use super::{Manifests, Origin};
 use crate::api::admission::{self, admit};
 use crate::api::metadata::{MANAGED_BY, NAME, WORKSPACE};
-use crate::api::{ApiKeyRef, RoleBinding, Workspace, convert};
+use crate::api::{ApiKeyRef, Guarded, RoleBinding, Workspace, convert};
 use crate::facts::Invalid;
 use crate::policy::finding::{Kind, ObjectId};
 use crate::policy::name::{Name, NamespacedName};
@@ -162,30 +162,24 @@ impl Loader {
         }
         object.value = admitted;
         let converted = match kind {
-            Kind::Workspace => {
-                self.convert(&object, |guard: &DeserializeGuard<Workspace>, into| {
-                    let facts = convert::workspace(guard)?;
-                    let spec = facts.object.spec.clone().map(drop);
-                    into.workspaces.push(facts);
-                    Some(spec)
-                })
-            }
-            Kind::RoleBinding => {
-                self.convert(&object, |guard: &DeserializeGuard<RoleBinding>, into| {
-                    let facts = convert::role_binding(guard)?;
-                    let spec = facts.object.spec.clone().map(drop);
-                    into.bindings.push(facts);
-                    Some(spec)
-                })
-            }
-            Kind::ApiKeyRef => {
-                self.convert(&object, |guard: &DeserializeGuard<ApiKeyRef>, into| {
-                    let facts = convert::api_key_ref(guard)?;
-                    let spec = facts.object.spec.clone().map(drop);
-                    into.keys.push(facts);
-                    Some(spec)
-                })
-            }
+            Kind::Workspace => self.convert(&object, |guard: &Guarded<Workspace>, into| {
+                let facts = convert::workspace(guard)?;
+                let spec = facts.object.spec.clone().map(drop);
+                into.workspaces.push(facts);
+                Some(spec)
+            }),
+            Kind::RoleBinding => self.convert(&object, |guard: &Guarded<RoleBinding>, into| {
+                let facts = convert::role_binding(guard)?;
+                let spec = facts.object.spec.clone().map(drop);
+                into.bindings.push(facts);
+                Some(spec)
+            }),
+            Kind::ApiKeyRef => self.convert(&object, |guard: &Guarded<ApiKeyRef>, into| {
+                let facts = convert::api_key_ref(guard)?;
+                let spec = facts.object.spec.clone().map(drop);
+                into.keys.push(facts);
+                Some(spec)
+            }),
         };
         match converted {
             Ok(()) => {
@@ -243,15 +237,15 @@ impl Loader {
         self.manifests.refused.insert(id, workspace);
     }
 
-    fn convert<K: DeserializeOwned>(
+    fn convert<K: HasStatus + DeserializeOwned>(
         &mut self,
         object: &Object,
-        convert: impl FnOnce(&DeserializeGuard<K>, &mut Manifests) -> Option<Result<(), Invalid>>,
+        convert: impl FnOnce(&Guarded<K>, &mut Manifests) -> Option<Result<(), Invalid>>,
     ) -> Result<(), Fault> {
         let at = |field: &str, message: String| Fault::of_value(FieldPath::parse(field), message);
         let typed: K = serde_json::from_value(object.value.clone())
             .map_err(|error| at("", error.to_string()))?;
-        match convert(&DeserializeGuard(Ok(typed)), &mut self.manifests) {
+        match convert(&Guarded(Ok(typed)), &mut self.manifests) {
             Some(Ok(())) => Ok(()),
             Some(Err(Invalid { field, message })) => Err(at(&field, message)),
             None => Err(at("metadata", "name and namespace are required".to_owned())),

@@ -10,13 +10,14 @@ use std::time::Duration;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::api::{ListParams, ObjectMeta};
-use kube::core::{DeserializeGuard, PartialObjectMeta};
+use kube::core::PartialObjectMeta;
+use kube::core::object::HasStatus;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
 use super::{ClusterArgs, Source};
 use crate::api::metadata::{MANAGED_BY, NAME};
-use crate::api::{ApiKeyRef, RoleBinding, Workspace, convert};
+use crate::api::{ApiKeyRef, Guarded, RoleBinding, Workspace, convert};
 use crate::cli::failure::Failure;
 use crate::cli::screen::{say, warning_prefix};
 use crate::facts::{
@@ -154,9 +155,9 @@ impl Fetched {
 
 /// What the operator says of objects, as far as it is about their present specs.
 fn reported(
-    workspaces: &[DeserializeGuard<Workspace>],
-    bindings: &[DeserializeGuard<RoleBinding>],
-    keys: &[DeserializeGuard<ApiKeyRef>],
+    workspaces: &[Guarded<Workspace>],
+    bindings: &[Guarded<RoleBinding>],
+    keys: &[Guarded<ApiKeyRef>],
 ) -> BTreeMap<ObjectId, StatusUpdate> {
     let workspaces = current(workspaces, |object| {
         let status = object.status.clone()?;
@@ -180,12 +181,12 @@ fn reported(
     all.map(|update| (update.object(), update)).collect()
 }
 
-fn current<'a, K: Resource>(
-    objects: &'a [DeserializeGuard<K>],
+fn current<'a, K: Resource + HasStatus>(
+    objects: &'a [Guarded<K>],
     status: impl Fn(&K) -> Option<(Option<i64>, Hex<16>, Status)> + 'a,
 ) -> impl Iterator<Item = StatusUpdate> + 'a {
     objects.iter().filter_map(move |object| {
-        let object = object.0.as_ref().ok()?;
+        let object = object.understood()?;
         let meta = object.meta();
         let (seen, content, status) = status(object)?;
         (seen == meta.generation).then_some(StatusUpdate {
@@ -228,14 +229,12 @@ impl ClusterArgs {
     }
 }
 
-async fn ours<K>(client: &Client) -> Result<Vec<DeserializeGuard<K>>, Failure>
+async fn ours<K>(client: &Client) -> Result<Vec<Guarded<K>>, Failure>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + Debug,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + HasStatus,
+    Guarded<K>: Clone + DeserializeOwned + Debug,
 {
-    listed(Api::<DeserializeGuard<K>>::all(client.clone()), "").await
+    listed(Api::<Guarded<K>>::all(client.clone()), "").await
 }
 
 /// Metadata of objects; `None` when whoever asks may not see them.

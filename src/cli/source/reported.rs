@@ -130,11 +130,10 @@ fn unseen(workspace: &NamespacedName) -> SecretFacts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{ApiKeyRef, convert};
+    use crate::api::{ApiKeyRef, Guarded, convert};
     use crate::plan::plan;
     use crate::plan::world::{Access, Change, Unseen, World};
     use crate::policy::catalogue::Catalogue;
-    use kube::core::DeserializeGuard;
     use serde_json::{Value, json};
 
     const VERSION: &str = "1a2b3c4d5e6f7081";
@@ -152,8 +151,8 @@ mod tests {
         let workspace = serde_json::from_value(workspace).expect("a Workspace");
         let secret = serde_json::from_value(meta("anthropic")).expect("metadata");
         let mut world = World::new(Arc::new(Catalogue::built_in()), Unseen::Waits);
-        let workspace = convert::workspace(&DeserializeGuard(Ok(workspace))).expect("a name");
-        let key = convert::api_key_ref(&DeserializeGuard(Ok(key))).expect("a name");
+        let workspace = convert::workspace(&Guarded(Ok(workspace))).expect("a name");
+        let key = convert::api_key_ref(&Guarded(Ok(key))).expect("a name");
         world.apply(Change::Workspace(workspace));
         world.apply(Change::KeyRef(key));
         if access == Access::Listed {

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
-use kube::core::DeserializeGuard;
+use kube::core::object::HasStatus;
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 
 use super::{Source, SourceArgs, cluster};
 use crate::api::{
-    ApiKeyRef, ApiKeyRefStatus, RoleBinding, RoleBindingStatus, Workspace, WorkspaceStatus, convert,
+    ApiKeyRef, ApiKeyRefStatus, Guarded, RoleBinding, RoleBindingStatus, Workspace,
+    WorkspaceStatus, convert,
 };
 use crate::cli::failure::Failure;
 use crate::cli::screen::{say, warning_prefix};
@@ -99,13 +100,11 @@ impl SourceArgs {
 
     async fn stored<K>(&self) -> Result<Vec<K>, Failure>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + Debug,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + HasStatus,
+        Guarded<K>: Clone + DeserializeOwned + Debug,
     {
         let client = self.cluster.client().await?;
-        let api: Api<DeserializeGuard<K>> = match &self.namespace {
+        let api: Api<Guarded<K>> = match &self.namespace {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::all(client),
         };

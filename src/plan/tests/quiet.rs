@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::stage::{KEY_A, Stage, binding, key, secret, service, workspace};
 use crate::facts::{OutputFacts, Ownership};
+use crate::plan::output::{Status, StatusUpdate};
 use crate::plan::world::Change;
 use crate::plan::write::Write;
 use crate::policy::name::{Name, NamespacedName};
@@ -42,6 +43,42 @@ fn edited(stage: &mut Stage, edit: impl FnOnce(&mut OutputFacts)) -> Vec<Write> 
 fn what_is_carried_out_is_not_carried_out_again() {
     let stage = settled();
     assert_eq!(stage.writes(), []);
+}
+
+/// All that is said of objects, those that do not even say which Workspace they are for included.
+fn told(stage: &Stage) -> Vec<StatusUpdate> {
+    let plans = [stage.plan(), stage.plan_of_nameless("claude")];
+    plans.into_iter().flat_map(|plan| plan.statuses).collect()
+}
+
+#[test]
+fn what_is_not_understood_is_told_so_once() {
+    let mut objects = [
+        workspace(json!({})),
+        key("claude/search", json!({})),
+        binding("claude/b", "user", service("claude", "search")),
+    ];
+    for object in &mut objects {
+        object["spec"]["state"] = json!("OfAnotherRelease");
+    }
+    let mut stage = Stage::with(&objects);
+    let first = told(&stage);
+    assert_eq!(first.len(), objects.len());
+    for object in &mut objects {
+        let its = |update: &&StatusUpdate| *update.name.name == object["metadata"]["name"];
+        let status = &first.iter().find(its).expect("a status").status;
+        object["status"] = match status {
+            Status::Workspace(status) => serde_json::to_value(status),
+            Status::RoleBinding(status) => serde_json::to_value(status),
+            Status::ApiKeyRef(status) => serde_json::to_value(status),
+        }
+        .unwrap();
+        stage.apply(object);
+    }
+    assert_eq!(told(stage.at("2027-01-01T00:00:00Z")), []);
+    let mended = binding("claude/b", "user", service("claude", "search"));
+    stage.apply(&mended);
+    assert_eq!(stage.plan().statuses.len(), 1);
 }
 
 #[test]

@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use kube::core::DeserializeGuard;
 use serde_json::{Value, json};
 
-use crate::api::convert;
+use crate::api::{Guarded, convert};
 use crate::facts::{OutputFacts, OutputKind, Ownership, SecretFacts, Snapshot};
 use crate::material::KeyMaterial;
 use crate::plan::output::{Content, Output, Owner, Plan, Status};
@@ -255,9 +254,9 @@ fn change(object: &Value) -> Change {
     }
 }
 
-fn guarded<K: serde::de::DeserializeOwned>(object: &Value) -> DeserializeGuard<K>
+fn guarded<K: kube::core::object::HasStatus>(object: &Value) -> Guarded<K>
 where
-    DeserializeGuard<K>: serde::de::DeserializeOwned,
+    Guarded<K>: serde::de::DeserializeOwned,
 {
     serde_json::from_value(object.clone()).unwrap()
 }
