@@ -3,6 +3,7 @@
 
 mod known;
 mod models;
+mod retry;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -12,7 +13,6 @@ use std::time::Duration;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::core::{NamespaceResourceScope, PartialObjectMeta};
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 
 use known::{Known, is_denied};
+use retry::Retry;
 
 use super::calendar::Calendar;
 use super::metrics::Metrics;
@@ -297,6 +298,7 @@ where
     K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
     let mut known = Known::default();
+    let mut retry = Retry::default();
     while !outlet.out.is_closed() {
         // Only of these there may be so many watches that listing all at a time would be a burden,
         // and only these need a grant of their own.
@@ -305,10 +307,10 @@ where
             true => outlet.lists.acquire().await.ok(),
             false => None,
         };
-        let stream = watcher(source.api.clone(), source.config.clone()).default_backoff();
-        let mut stream = std::pin::pin!(stream);
+        let mut stream = std::pin::pin!(watcher(source.api.clone(), source.config.clone()));
         while let Some(event) = stream.next().await {
             let denied = matches!(&event, Err(error) if is_denied(error));
+            let wait = retry.wait(&event);
             if matches!(event, Ok(Event::InitDone) | Err(_)) {
                 permit = None;
             }
@@ -319,6 +321,9 @@ where
             }
             if denied && granted {
                 break;
+            }
+            if let Some(wait) = wait {
+                tokio::time::sleep(wait).await;
             }
         }
         drop(permit);

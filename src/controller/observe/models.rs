@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 
 use super::known::is_denied;
+use super::retry::Retry;
 use super::{DENIED_RETRY, Observation};
 use crate::controller::metrics::Metrics;
 use crate::policy::catalogue::Catalogue;
@@ -31,12 +31,13 @@ pub async fn watch(
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let mut last: Option<Arc<Catalogue>> = None;
     let mut denied = false;
+    let mut retry = Retry::default();
     while !out.is_closed() {
-        let stream = watcher(api.clone(), config.clone()).default_backoff();
-        let mut stream = std::pin::pin!(stream);
+        let mut stream = std::pin::pin!(watcher(api.clone(), config.clone()));
         // What a list that is under way has shown.
         let mut listed = None;
         while let Some(event) = stream.next().await {
+            let wait = retry.wait(&event);
             let found = match event {
                 Ok(Event::Init) => {
                     listed = None;
@@ -55,7 +56,10 @@ pub async fn watch(
                     }
                     break;
                 }
-                Err(_) => continue,
+                Err(_) => {
+                    tokio::time::sleep(wait.unwrap_or_default()).await;
+                    continue;
+                }
             };
             let read = found.map_or_else(|| Ok(Catalogue::built_in()), |object| read(&object));
             metrics.models_understood(read.is_ok());
