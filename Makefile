@@ -18,6 +18,9 @@ OFFLINE_TESTS := $(filter-out $(CLUSTER_TESTS) $(PROPERTY_TESTS) $(NODE_TESTS),$
 # A package with its own lock, so that only those who measure decisions build Cedar.
 CEDAR := --manifest-path benches/cedar/Cargo.toml --target-dir target/cedar
 
+# Each has a corpus of its own; what a run finds goes under target/, to be looked at first.
+FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+
 # What `make gen` writes.
 GENERATED := crds docs/reference
 
@@ -82,6 +85,14 @@ test-cluster: ## tests on a real API server: KUBECONFIG's, else KUBEBUILDER_ASSE
 .PHONY: node-test
 node-test: ## tests on a real kubelet (root on Linux, else skipped); NODE_TRIES=50 measures more often
 	cargo test $(CARGO_ARGS) $(addprefix --test ,$(NODE_TESTS)) -- --nocapture
+
+.PHONY: fuzz
+fuzz: ## look for a panic with each fuzz target for FUZZ_SECONDS (45; needs nightly Rust and cargo-fuzz)
+	@for target in $(FUZZ_TARGETS); do \
+	  mkdir -p target/fuzz/$$target; \
+	  cargo +nightly fuzz run $$target target/fuzz/$$target fuzz/corpus/$$target \
+	    -- -max_total_time=$${FUZZ_SECONDS:-45} -print_final_stats=1; \
+	done
 
 .PHONY: bench
 bench: ## measure decisions beside Cedar, planning, and the release binary on a real API server
