@@ -18,8 +18,8 @@ const SIZES: [usize; 4] = [1, 300, 3_000, 50_000];
 
 fn main() {
     println!(
-        "{:>9}  {:>11}  {:>11}  {:>11}  {:>14}  {:>9}",
-        "bindings", "snapshot ms", "first ms", "later ms", "later, to 1", "plan MiB"
+        "{:>9}  {:>11}  {:>11}  {:>11}  {:>14}  {:>10}  {:>9}",
+        "bindings", "snapshot ms", "first ms", "later ms", "later, to 1", "each µs", "plan MiB"
     );
     let mut one = None;
     for bindings in SIZES {
@@ -36,9 +36,10 @@ fn main() {
         let settled = snapshot_of(&world);
         let (again, later) = median(runs, || plan(&settled));
         assert!(again.statuses.is_empty(), "all of them are written");
+        let each = millis(later) * 1_000.0 / bindings as f64;
         let ratio = later.as_secs_f64() / one.get_or_insert(later).as_secs_f64();
         println!(
-            "{bindings:>9}  {:>11.3}  {:>11.3}  {:>11.3}  {ratio:>13.1}x  {:>9.1}",
+            "{bindings:>9}  {:>11.3}  {:>11.3}  {:>11.3}  {ratio:>13.1}x  {each:>10.1}  {:>9.1}",
             millis(snapshot),
             millis(first),
             millis(later),
