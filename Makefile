@@ -72,6 +72,7 @@ test-quick: ## formatting, unit and offline tests; seconds when warm
 .PHONY: test-properties
 test-properties: ## what must hold in every world, tried on over 100,000 (PROPERTY_CASES, PROPERTY_SEED)
 	cargo test $(CARGO_ARGS) $(addprefix --test ,$(PROPERTY_TESTS))
+	PROPERTY_CASES="$${PROPERTY_CASES:-10000}" cargo test $(CARGO_ARGS) --test compare
 
 .PHONY: test-agreement
 test-agreement: ## decisions against Cedar's engine, on 200,000 random requests (AGREEMENT_REQUESTS)
