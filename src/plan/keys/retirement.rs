@@ -2,7 +2,7 @@
 //! no running pod can still read it from one.
 //! Must not wait for anything but time: what is not written yet is written in this very plan.
 
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -40,10 +40,9 @@ pub enum When {
 
 /// Considers the version before of every key.
 pub(super) fn consider(snapshot: &Snapshot, settled: &mut [Option<Settled>]) {
-    let mut users: HashMap<Fingerprint, usize> = HashMap::new();
-    for version in settled.iter().flatten().filter_map(Settled::in_use) {
-        *users.entry(version).or_default() += 1;
-    }
+    let here = settled.iter().flatten().filter_map(Settled::in_use);
+    let elsewhere = snapshot.rivals.iter().flat_map(|rival| &rival.in_use);
+    let in_use: BTreeSet<Fingerprint> = here.chain(elsewhere.copied()).collect();
     for (facts, settled) in snapshot.keys.iter().zip(settled) {
         let (Ok(key), Some(settled)) = (&facts.object.spec, settled) else {
             continue;
@@ -52,7 +51,7 @@ pub(super) fn consider(snapshot: &Snapshot, settled: &mut [Option<Settled>]) {
         let Some(version) = versions.find(|version| version.active_until.is_some()) else {
             continue;
         };
-        let when = if users.contains_key(&version.fingerprint) {
+        let when = if in_use.contains(&version.fingerprint) {
             When::UsedElsewhere
         } else {
             let places = places::of(snapshot, facts, key);

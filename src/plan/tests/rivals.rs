@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::stage::{KEY_A, Stage, condition, content_of, key, object, secret, workspace};
+use super::stage::{KEY_A, KEY_B, Stage, condition, content_of, key, object, secret, workspace};
 use crate::material::KeyMaterial;
 use crate::plan::output::{Content, Plan, Status};
 use crate::plan::world::{Affected, Change};
@@ -198,4 +198,43 @@ fn whoever_may_not_use_a_key_does_not_keep_it_from_another_workspace() {
         assert_eq!(condition(&plan, "Ready", "claude/search"), refused().0);
         assert!(!has_key(&plan, "target"), "after {about}");
     }
+}
+
+#[test]
+fn a_version_before_may_not_go_while_another_workspace_uses_it() {
+    let organization = json!({"scope": "Organization"});
+    let theirs = json!({
+        "scope": "Organization",
+        "source": {"secretKeyRef": {"name": "theirs", "key": "api-key"}},
+    });
+    let mut stage = Stage::with(&[
+        workspace(json!({})),
+        staging(json!({})),
+        secret("claude/source", KEY_A),
+        secret("claude/theirs", KEY_A),
+        incumbent(organization),
+        newcomer(theirs.clone()),
+    ]);
+    for workspace in BOTH {
+        stage.carry_out_of(workspace);
+    }
+    stage.apply(&secret("claude/source", KEY_B));
+    stage.carry_out();
+    let retirable = |stage: &Stage| {
+        let status = status_of(&stage.plan(), "search");
+        let mut conditions = status["conditions"].as_array().unwrap().iter();
+        let is = |condition: &&Value| condition["type"] == "PreviousKeyRetirable";
+        let found = conditions.find(is).unwrap().clone();
+        assert!(!found["message"].as_str().unwrap().contains("newcomer"));
+        (found["status"].clone(), found["reason"].clone())
+    };
+    stage.at("2026-11-25T00:00:00Z");
+    assert_eq!(retirable(&stage), (json!("False"), json!("SharedKey")));
+
+    let mut revoked = theirs;
+    revoked["state"] = json!("Revoked");
+    let affected = names(&stage.apply(&newcomer(revoked)));
+    assert_eq!(affected, BOTH, "it is news to the other one");
+    stage.carry_out_of("claude/staging");
+    assert_eq!(retirable(&stage), (json!("True"), json!("Retirable")));
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{Affected, Owner, World};
 use crate::facts::{BindingFacts, KeyRefFacts, SecretLookup, ValueLookup, WorkspaceFacts};
 use crate::plan::client_keys;
-use crate::policy::digest::Digest;
+use crate::policy::digest::{Digest, Fingerprint};
 use crate::policy::finding::Kind;
 use crate::policy::key::ApiKey;
 use crate::policy::name::{Name, NamespacedName};
@@ -21,6 +21,9 @@ pub enum Claim {
     Key(Digest),
     /// Anthropic's id of a key: an ApiKeyRef's.
     KeyId(Name),
+    /// A version that is in use, or was: an ApiKeyRef's. While one has it in use it cannot be
+    /// disabled for the sake of another that had.
+    Version(Fingerprint),
     /// A Secret to write to: an ApiKeyRef's.
     Target(NamespacedName),
     /// A client key, by its full digest: a RoleBinding's.
@@ -196,6 +199,9 @@ impl World {
             }
         }
         claims.extend(key.key_id.clone().map(Claim::KeyId));
+        let remembered = self.memories(facts).flat_map(|memory| &memory.versions);
+        let versions = remembered.chain(&facts.versions);
+        claims.extend(versions.map(|version| Claim::Version(version.fingerprint)));
         claims.extend(target.map(Claim::Target));
         claims
     }

@@ -112,6 +112,13 @@ impl World {
             .collect()
     }
 
+    /// Those that ApiKeyRefs refer to.
+    pub fn workspaces_with_keys(&self) -> BTreeSet<NamespacedName> {
+        let attached = self.attached.iter();
+        let with_keys = attached.filter(|(_, attached)| !attached.keys.is_empty());
+        with_keys.map(|(name, _)| name.clone()).collect()
+    }
+
     /// The namespaces whose Secrets must be looked at.
     pub fn secret_namespaces(&self) -> BTreeSet<Name> {
         self.references.namespaces()
@@ -301,7 +308,10 @@ impl World {
                 match claim {
                     Claim::Key(digest) => digests.push(*digest),
                     Claim::KeyId(id) => key_ids.push(id.clone()),
-                    Claim::Target(_) | Claim::ClientKey(_) | Claim::Audience(..) => {}
+                    Claim::Version(_)
+                    | Claim::Target(_)
+                    | Claim::ClientKey(_)
+                    | Claim::Audience(..) => {}
                 }
             }
             rivals.insert(
