@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::execute::{Delay, Executed};
 use super::hurry::Hurried;
 use super::metrics::PlanOutcome;
+use super::news::Advice;
 use super::queue::Ended;
 use super::read::Reader;
 use super::report::{Reported, Reporter};
@@ -43,6 +44,8 @@ pub struct Cycle {
     pub snapshot: Snapshot,
     /// How many cycles of it failed in a row before this one.
     pub failures: u32,
+    /// Whether others who were not looked at yet may claim the same keys.
+    pub early: bool,
     /// Set when facts changed after the snapshot.
     pub superseded: Arc<AtomicBool>,
     /// Which process this is.
@@ -53,6 +56,8 @@ pub struct Cycle {
 #[derive(Debug)]
 pub struct Outcome {
     pub ended: Ended,
+    /// Whether a key is written once all others were looked at.
+    pub held: bool,
     /// When to look again though nothing changes.
     pub wake: Option<Timestamp>,
     /// For the statistics.
@@ -73,17 +78,30 @@ impl Cycle {
     pub async fn run(mut self) -> Outcome {
         let mut vault = Vault::default();
         let mut wait = Wait::default();
-        if self.read_sources(&mut vault, &mut wait).await && !self.ask_rivals().await {
+        let read = self.read_sources(&mut vault, &mut wait).await;
+        if (read || self.early) && !self.ask().await {
             return wait.outcome(&self.snapshot, None);
         }
         let mut made = self.plan();
-        let mut writes = made.writes(&self.snapshot.outputs);
-        if !wait.later.is_empty() && self.failures < TELL_AFTER {
-            // What takes a key away does not wait for others that cannot be read just now.
+        let writes = made.writes(&self.snapshot.outputs);
+        let unread = !wait.later.is_empty() && self.failures < TELL_AFTER;
+        let held = self.early && writes.iter().any(|write| write.keys().next().is_some());
+        if unread || held {
+            // What takes a key away waits neither for others that cannot be read just now, nor
+            // for others that are not read yet.
+            let mut writes: Vec<_> = writes.iter().filter_map(Write::without_keys).collect();
             writes.retain(|write| write.rank() == Write::FIRST);
             let executed = Executed::all(&self.reader, &writes, &mut vault).await;
             wait.written += executed.written;
-            return wait.outcome(&self.snapshot, None);
+            let outcome = wait.outcome(&self.snapshot, None);
+            return match held {
+                true => Outcome {
+                    held,
+                    plan: PlanOutcome::Waiting,
+                    ..outcome
+                },
+                false => outcome,
+            };
         }
         let Executed {
             mut failures,
@@ -179,10 +197,12 @@ impl Cycle {
     }
 
     /// Learns who else claims what was just read; false when nobody tells any more.
-    async fn ask_rivals(&mut self) -> bool {
-        let Some(Rivalry { keys, client_keys }) = self.reader.teller.rivalry().await else {
+    async fn ask(&mut self) -> bool {
+        let Some(Advice { rivalry, early }) = self.reader.teller.advice().await else {
             return false;
         };
+        let Rivalry { keys, client_keys } = rivalry;
+        self.early = early;
         self.snapshot.rivals = keys;
         self.snapshot.client_key_rivals = client_keys;
         true
@@ -272,6 +292,7 @@ impl Wait {
         });
         Outcome {
             ended,
+            held: false,
             wake: wake.into_iter().chain(recheck).chain(hurry_at).min(),
             plan,
             findings,

@@ -14,8 +14,9 @@ use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 
 use super::cycle::{Cycle, Findings, Outcome};
 use super::echo::{Echoes, Verdict};
+use super::first_look::FirstLook;
 use super::metrics::{Metrics, PlanOutcome};
-use super::news::{News, Teller};
+use super::news::{Advice, News, Teller};
 use super::object::{ObjectKey, ObjectKind};
 use super::observe::{Observation, Observer, Onlookers, Scope, base};
 use super::queue::{Ended, Lane, Queue};
@@ -66,6 +67,7 @@ pub struct Engine {
     pods: Pods,
     /// Workspaces that wait for Secrets or pods to be listed, and how urgently.
     waiting: HashMap<NamespacedName, Lane>,
+    first_look: FirstLook,
     findings: HashMap<NamespacedName, Findings>,
     health: Health,
     metrics: Arc<Metrics>,
@@ -141,6 +143,7 @@ impl Engine {
             },
             pods: Pods::default(),
             waiting: HashMap::new(),
+            first_look: FirstLook::default(),
             findings: HashMap::new(),
             health,
             metrics,
@@ -168,6 +171,9 @@ impl Engine {
         loop {
             self.watch_secrets();
             self.watch_pods();
+            for workspace in self.first_look.release(Instant::now()) {
+                self.push(workspace, Lane::Backlog);
+            }
             self.start_cycles();
             self.metrics.queued(self.queue.depth());
             self.health.beat();
@@ -226,6 +232,7 @@ impl Engine {
         if self.plans() {
             let all = self.world.workspaces();
             tracing::info!(workspaces = all.len(), "planning all");
+            self.first_look = FirstLook::at(self.world.workspaces_with_keys(), Instant::now());
             for workspace in all {
                 self.push(workspace, Lane::Backlog);
             }
@@ -327,8 +334,13 @@ impl Engine {
                 self.apply(Change::Hurried(hurried), Lane::Fresh, Some(&by));
             }
             News::Asked { by, answer } => {
+                self.first_look.looked_at(&by);
+                let advice = Advice {
+                    rivalry: self.world.rivalry(&by),
+                    early: self.first_look.awaits_others(&by),
+                };
                 // Who asked may be gone by now.
-                let _ = answer.send(self.world.rivalry(&by));
+                let _ = answer.send(advice);
             }
         }
     }
@@ -433,6 +445,7 @@ impl Engine {
                 reader: self.reader(lane, workspace.clone()),
                 snapshot,
                 failures: self.queue.failures(&workspace),
+                early: self.first_look.awaits_others(&workspace),
                 superseded: superseded.clone(),
                 identity: self.identity.clone(),
             };
@@ -451,8 +464,10 @@ impl Engine {
             return;
         };
         self.flights.remove(&workspace);
+        self.first_look.looked_at(&workspace);
         let Some(Outcome {
             ended,
+            held,
             wake,
             plan,
             findings,
@@ -467,6 +482,9 @@ impl Engine {
             return self.queue.ended(&workspace, ended, None, Instant::now());
         };
         self.metrics.planned(plan);
+        if held {
+            self.first_look.hold(workspace.clone());
+        }
         if let Some(last_policy) = last_policy {
             self.world.planned(&workspace, last_policy);
         }
@@ -516,6 +534,7 @@ impl Engine {
         });
         wake.into_iter()
             .chain(self.queue.next_release())
+            .chain(self.first_look.until())
             .fold(now + BEAT, Instant::min)
     }
 }

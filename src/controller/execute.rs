@@ -14,7 +14,6 @@ use super::request::{Answer, Failure, Payload, Request, Verb};
 use super::vault::Vault;
 use crate::api::metadata::NAME;
 use crate::facts::{OutputFacts, OutputId, WriteFailure};
-use crate::plan::output::{Content, KeyHandle};
 use crate::plan::write::Write;
 use crate::policy::name::NamespacedName;
 
@@ -78,7 +77,7 @@ impl Executed {
 async fn fetch(reader: &Reader, writes: &[Write], vault: &mut Vault) {
     let missing: BTreeSet<NamespacedName> = writes
         .iter()
-        .flat_map(handles)
+        .flat_map(Write::keys)
         .filter(|handle| !vault.has(&handle.source))
         .map(|handle| handle.source.secret())
         .collect();
@@ -90,50 +89,6 @@ async fn fetch(reader: &Reader, writes: &[Write], vault: &mut Vault) {
             vault.insert(source, material);
         }
     }
-}
-
-fn handles(write: &Write) -> impl Iterator<Item = &KeyHandle> {
-    let data = match write {
-        Write::Create(output)
-        | Write::Patch {
-            output, data: true, ..
-        } => Some(&output.data),
-        Write::Patch { data: false, .. } | Write::Delete { .. } => None,
-    };
-    data.into_iter()
-        .flat_map(BTreeMap::values)
-        .filter_map(|content| match content {
-            Content::Key(handle) => Some(handle),
-            Content::Text(_) | Content::Emptied | Content::Kept(_) => None,
-        })
-}
-
-/// What of a write can be done without any key: what is to go from where others are to come.
-fn without_keys(write: &Write) -> Option<Write> {
-    let Write::Patch {
-        output,
-        found,
-        remove,
-        data: true,
-    } = write
-    else {
-        return None;
-    };
-    let removes = !remove.is_empty() || output.data.values().any(|c| *c == Content::Emptied);
-    let mut output = output.clone();
-    for content in output.data.values_mut() {
-        if *content != Content::Emptied {
-            *content = Content::Kept(None);
-        }
-    }
-    // They speak of the whole, which is not so yet.
-    output.annotations.clear();
-    removes.then(|| Write::Patch {
-        output,
-        found: found.clone(),
-        remove: remove.clone(),
-        data: true,
-    })
 }
 
 async fn execute(reader: &Reader, write: &Write, vault: &Vault) -> Outcome {
@@ -175,7 +130,7 @@ async fn send(
     let body: Payload = match body {
         Ok(body) => body,
         Err(why @ Unready::Moved(_)) => {
-            if let Some(rest) = without_keys(write) {
+            if let Some(rest) = write.without_keys() {
                 Box::pin(send(reader, key, &rest, vault)).await?;
             }
             return Err(Failure::later(&why.to_string()));

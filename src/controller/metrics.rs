@@ -50,7 +50,7 @@ pub enum PlanOutcome {
     Refused,
     /// It is tried again.
     Retried,
-    /// Secrets it needs have not been listed yet.
+    /// Secrets it needs have not been listed yet, or those of others not been read.
     Waiting,
 }
 

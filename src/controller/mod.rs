@@ -10,6 +10,7 @@ mod engine;
 mod execute;
 #[cfg(test)]
 mod fake;
+mod first_look;
 mod hurry;
 mod leader;
 mod metrics;

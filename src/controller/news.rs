@@ -30,8 +30,17 @@ pub enum News {
     /// A cycle has read values, and wants to know who claims them too before it uses them.
     Asked {
         by: NamespacedName,
-        answer: oneshot::Sender<Rivalry>,
+        answer: oneshot::Sender<Advice>,
     },
+}
+
+/// What a cycle is told before it uses values.
+#[derive(Debug)]
+pub struct Advice {
+    /// Who claims them, too.
+    pub rivalry: Rivalry,
+    /// Whether others, who were not looked at yet, may.
+    pub early: bool,
 }
 
 /// What an answer tells of an object.
@@ -94,7 +103,7 @@ impl Teller {
 
     /// Who else claims what this workspace does, by all that was told so far; `None` once
     /// nobody listens any more.
-    pub async fn rivalry(&self) -> Option<Rivalry> {
+    pub async fn advice(&self) -> Option<Advice> {
         let (answer, answered) = oneshot::channel();
         let by = self.by.clone();
         self.tell(News::Asked { by, answer });

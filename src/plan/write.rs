@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::output::{Content, Output, Owner, Plan};
+use super::output::{Content, KeyHandle, Output, Owner, Plan};
 use crate::api::metadata::CONTENT_SHA256;
 use crate::facts::{OutputFacts, OutputId, OutputKind, Ownership};
 use crate::policy::name::Name;
@@ -70,6 +70,54 @@ impl Write {
             Self::Create(output) | Self::Patch { output, .. } => &output.id,
             Self::Delete { id, .. } => id,
         }
+    }
+
+    /// The keys that it writes.
+    pub fn keys(&self) -> impl Iterator<Item = &KeyHandle> {
+        let data = match self {
+            Self::Create(output)
+            | Self::Patch {
+                output, data: true, ..
+            } => Some(&output.data),
+            Self::Patch { data: false, .. } | Self::Delete { .. } => None,
+        };
+        data.into_iter()
+            .flat_map(BTreeMap::values)
+            .filter_map(|content| match content {
+                Content::Key(handle) => Some(handle),
+                Content::Text(_) | Content::Emptied | Content::Kept(_) => None,
+            })
+    }
+
+    /// What of it can be done without any key: what is to go from where others are to come.
+    pub fn without_keys(&self) -> Option<Self> {
+        if self.keys().next().is_none() {
+            return Some(self.clone());
+        }
+        let Self::Patch {
+            output,
+            found,
+            remove,
+            data: true,
+        } = self
+        else {
+            return None;
+        };
+        let removes = !remove.is_empty() || output.data.values().any(|c| *c == Content::Emptied);
+        let mut output = output.clone();
+        for content in output.data.values_mut() {
+            if *content != Content::Emptied {
+                *content = Content::Kept(None);
+            }
+        }
+        // They speak of the whole, which is not so yet.
+        output.annotations.clear();
+        removes.then(|| Self::Patch {
+            output,
+            found: found.clone(),
+            remove: remove.clone(),
+            data: true,
+        })
     }
 
     /// Writes of a lower rank go first: taking a key away before everything, and a policy that

@@ -7,7 +7,7 @@ use super::*;
 use crate::controller::fake::{Fake, status};
 use crate::controller::news::News;
 use crate::facts::Ownership;
-use crate::plan::output::{Output, Owner};
+use crate::plan::output::{Content, KeyHandle, Output, Owner};
 use crate::policy::digest::Digest;
 use crate::policy::finding::Kind;
 use crate::policy::key::SecretKey;
