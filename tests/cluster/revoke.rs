@@ -95,10 +95,14 @@ impl<'a> Scene<'a> {
     }
 
     fn revoke(&self, more: &[&str]) -> Result<(Option<i32>, String)> {
+        Ok(said(&self.run(more)?))
+    }
+
+    fn run(&self, more: &[&str]) -> Result<Output> {
         let kubeconfig = self.cluster.kubeconfig().to_str().context("UTF-8")?;
         let name = format!("{}/app", self.home);
         let fixed = ["revoke", &*name, "--kubeconfig", kubeconfig];
-        Ok(said(&command_line::run(&[&fixed, more].concat())?))
+        command_line::run(&[&fixed, more].concat())
     }
 
     async fn target(&self) -> Result<Option<String>> {
@@ -197,6 +201,11 @@ async fn whole(cluster: &Cluster) -> Result<()> {
         "{text}"
     );
 
+    let output = scene.run(&["--yes", "-o", "json"])?;
+    let report: Value = serde_json::from_slice(&output.stdout)?;
+    let told = ["already", "revoked", "takenAway"].map(|member| report[member] == true);
+    ensure!(told == [true; 3] && output.status.success(), "{report}");
+
     let undo = |text: &str| {
         Some(
             text.split_once("To undo: kubectl ")?
@@ -220,6 +229,33 @@ async fn whole(cluster: &Cluster) -> Result<()> {
     ensure!(
         scene.target().await?.as_deref() == Some(&*fake_key("revoke")),
         "it is back"
+    );
+
+    let refused = scene.run(&["-o", "json"])?;
+    let report: Value = serde_json::from_slice(&refused.stdout)?;
+    ensure!(
+        refused.status.code() == Some(1) && report["revoked"] == false,
+        "{report}"
+    );
+    let done = scene.run(&["--yes", "-o", "json"])?;
+    let report: Value = serde_json::from_slice(&done.stdout)?;
+    let home = &*scene.home;
+    let denied = format!("serviceaccount:{home}/app");
+    let wanted = json!({
+        "apiKeyRef": format!("{home}/app"), "version": null, "keyId": "apikey_01EXAMPLE",
+        "already": false, "revoked": true, "takenAway": true, "message": null,
+        "seconds": report["seconds"], "patch": {"spec": {"state": "Revoked"}},
+        "undo": {"spec": {"state": null}}, "consequences": {
+            "workspace": format!("{home}/one"),
+            "emptied": [{"namespace": home, "secret": "target", "key": "ANTHROPIC_API_KEY"}],
+            "gatewaysLoseIt": true, "denied": [denied], "isDefault": false,
+        },
+    });
+    ensure!(report == wanted, "{report}");
+    ensure!(
+        report["seconds"]
+            .as_f64()
+            .is_some_and(|seconds| seconds < 5.0)
     );
     Ok(())
 }

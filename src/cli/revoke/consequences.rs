@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::change::Change;
@@ -28,6 +29,7 @@ pub struct Consequences {
     subjects: Vec<String>,
     /// Whether it also serves whoever is not named for any key.
     is_default: bool,
+    key_id: Option<Name>,
     spec: Value,
 }
 
@@ -76,7 +78,7 @@ impl Consequences {
         if !revoked.is_empty() {
             spec["revokedFingerprints"] = json!(revoked);
         }
-        let used_by = key.used_by.clone();
+        let (used_by, key_id) = (key.used_by.clone(), key.key_id.clone());
         match change.version {
             None => key.revoked = true,
             Some(version) => drop(key.revoked_fingerprints.insert(version)),
@@ -109,6 +111,7 @@ impl Consequences {
                 .map(ToString::to_string)
                 .collect(),
             is_default,
+            key_id,
             spec,
         })
     }
@@ -116,6 +119,11 @@ impl Consequences {
     /// The fields of the spec that a revocation is about.
     pub fn spec(&self) -> &Value {
         &self.spec
+    }
+
+    /// Anthropic's id of the key, as the spec has it.
+    pub fn key_id(&self) -> Option<String> {
+        self.key_id.as_ref().map(ToString::to_string)
     }
 
     /// For people.
@@ -146,6 +154,24 @@ impl Consequences {
             );
         }
         text
+    }
+}
+
+impl Serialize for Consequences {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let emptied = self.emptied.iter().map(|(id, key)| {
+            json!({
+                "namespace": *id.name.namespace, "secret": *id.name.name, "key": **key,
+            })
+        });
+        let consequences = json!({
+            "workspace": self.workspace.to_string(),
+            "emptied": emptied.collect::<Vec<_>>(),
+            "gatewaysLoseIt": self.unusable,
+            "denied": if self.unusable { &*self.subjects } else { &[] },
+            "isDefault": self.unusable && self.is_default,
+        });
+        consequences.serialize(serializer)
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod change;
 mod consequences;
+mod files;
+mod report;
 pub(super) mod tracked;
 mod wait;
 
@@ -17,15 +19,17 @@ use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 
 use super::failure::{Exit, Failure};
-use super::screen::{BAD, GOOD, answer, say, styled, table, warning_prefix};
-use super::source::{ClusterArgs, Source, SourceArgs};
-use crate::api::{API_VERSION, ApiKeyRef};
+use super::screen::{
+    BAD, Format, GOOD, answer, json as printed, say, styled, table, warning_prefix,
+};
+use super::source::ClusterArgs;
+use crate::api::ApiKeyRef;
 use crate::policy::digest::Fingerprint;
-use crate::policy::finding::{Kind, ObjectId};
 use crate::policy::name::NamespacedName;
 use crate::policy::nearest::suggestion;
 use change::Change;
 use consequences::Consequences;
+use report::Report;
 use wait::Waited;
 
 /// Take a key away now: out of its target Secret and out of the gateway
@@ -42,6 +46,7 @@ Examples:
   anthropic-rbac revoke search/prod-search-service
   anthropic-rbac revoke prod-search-service -n search --version 1a2b3c4d5e6f7081 --yes
   anthropic-rbac revoke search/prod-search-service -f manifests > revoke.yaml
+  anthropic-rbac revoke search/prod-search-service --yes -o json | jq .takenAway
 
 Exit codes: 0 revoked and taken away, 1 not done, or not known to have been carried out, 2 bad
 input.")]
@@ -67,6 +72,9 @@ pub struct Args {
     namespace: Option<String>,
     #[command(flatten)]
     cluster: ClusterArgs,
+    /// How what came of it is written; with json, what is for people goes to stderr
+    #[arg(short = 'o', long = "output", value_enum, default_value_t)]
+    format: Format,
 }
 
 /// Who changed the ApiKeyRef, in the eyes of the API server.
@@ -81,7 +89,28 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     if args.files.is_empty() {
         super::block_on(in_cluster(args))
     } else {
-        in_files(args)
+        files::revoke(args)
+    }
+}
+
+impl Args {
+    /// Says something for people.
+    fn tell(&self, text: &str) -> Result<(), Failure> {
+        match self.format {
+            Format::Text => answer(text),
+            Format::Json => {
+                say(text.trim_end());
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends with what came of it, for programs.
+    fn end(&self, report: &Report, exit: Exit) -> Result<Exit, Failure> {
+        if self.format == Format::Json {
+            answer(&printed(report))?;
+        }
+        Ok(exit)
     }
 }
 
@@ -100,15 +129,23 @@ async fn in_cluster(args: &Args) -> Result<Exit, Failure> {
     let change = Change {
         version: args.version,
     };
+    let mut report = Report::of(&name, &change);
+    report.key_id = key_id(&object, &change).map(str::to_owned);
     let Some(_) = change.of(&object.data["spec"]) else {
-        answer(&format!("{} is revoked already.\n", change.what(&name)))?;
-        return confirm_taken_away(&api, &object, &change, args.timeout, Instant::now()).await;
+        args.tell(&format!("{} is revoked already.\n", change.what(&name)))?;
+        (report.already, report.revoked) = (true, true);
+        let ended = confirm_taken_away(args, &api, &object, &change, &mut report).await?;
+        return args.end(&report, ended);
     };
 
     let mut text = format!("{} {}\n", styled(BAD, "Revoke"), change.what(&name));
     text += &table(about(&object, &change));
-    text += &expected(args, &name, &change).await;
-    answer(&text)?;
+    report.consequences = expected(args, &name, &change).await;
+    text += &report
+        .consequences
+        .as_ref()
+        .map_or_else(String::new, Consequences::text);
+    args.tell(&text)?;
     if let Some(tool) = tracked::by(&object.metadata) {
         say(format_args!(
             "{}{tool} keeps this object and may undo it with the next sync: commit {}, too",
@@ -118,21 +155,23 @@ async fn in_cluster(args: &Args) -> Result<Exit, Failure> {
     }
     if !args.yes && !agreed()? {
         say("Nothing was changed.");
-        return Ok(Exit::No);
+        report.message = Some("nobody agreed".to_owned());
+        return args.end(&report, Exit::No);
     }
 
     let (before, patched) = patch(&api, object, &change).await?;
-    let since = Instant::now();
     let revoked = styled(GOOD, "Revoked");
-    answer(&format!("{revoked}; waiting for the operator.\n"))?;
-    let ended = confirm_taken_away(&api, &patched, &change, args.timeout, since).await?;
-    answer(&format!(
-        "To undo: kubectl patch apikeyrefs.anthropic-rbac.io {} -n {} --type=merge -p '{}'\n",
-        name.name,
-        name.namespace,
-        json!({ "spec": change.undone(&before) }),
+    args.tell(&format!("{revoked}; waiting for the operator.\n"))?;
+    report.revoked = true;
+    report.patch = change.of(&before).map(|spec| json!({ "spec": spec }));
+    let undo = json!({ "spec": change.undone(&before) });
+    let ended = confirm_taken_away(args, &api, &patched, &change, &mut report).await?;
+    args.tell(&format!(
+        "To undo: kubectl patch apikeyrefs.anthropic-rbac.io {} -n {} --type=merge -p '{undo}'\n",
+        name.name, name.namespace,
     ))?;
-    Ok(ended)
+    report.undo = Some(undo);
+    args.end(&report, ended)
 }
 
 fn same_namespace(name: NamespacedName, wanted: Option<&str>) -> Result<NamespacedName, Failure> {
@@ -176,16 +215,12 @@ fn about(object: &DynamicObject, change: &Change) -> Vec<(&'static str, String)>
     let text = |pointer: &str| object.data.pointer(pointer).and_then(Value::as_str);
     let in_use = text("/status/fingerprint");
     let wanted = change.version.map(|version| version.to_string());
-    let key_id = match &wanted {
-        Some(version) if Some(&**version) != in_use => wait::previous_key_id(object, version),
-        Some(_) | None => text("/status/keyId").or(text("/spec/keyId")),
-    };
     let in_use = match (in_use, &wanted) {
         (Some(in_use), Some(wanted)) if in_use != wanted => format!("{in_use}, which stays"),
         (Some(in_use), _) => in_use.to_owned(),
         (None, _) => "none".to_owned(),
     };
-    let key_id = match key_id {
+    let key_id = match key_id(object, change) {
         Some(id) => format!("{id}: disable it there, too"),
         None => "its id is not known here: find it there, and disable it".to_owned(),
     };
@@ -196,19 +231,31 @@ fn about(object: &DynamicObject, change: &Change) -> Vec<(&'static str, String)>
     ]
 }
 
+/// Anthropic's id of what is revoked, as far as known.
+fn key_id<'a>(object: &'a DynamicObject, change: &Change) -> Option<&'a str> {
+    let text = |pointer: &str| object.data.pointer(pointer).and_then(Value::as_str);
+    let wanted = change.version.map(|version| version.to_string());
+    match &wanted {
+        Some(version) if Some(&**version) != text("/status/fingerprint") => {
+            wait::previous_key_id(object, version)
+        }
+        Some(_) | None => text("/status/keyId").or(text("/spec/keyId")),
+    }
+}
+
 /// What follows from it, or that this cannot be told. It is no reason not to revoke.
-async fn expected(args: &Args, name: &NamespacedName, change: &Change) -> String {
+async fn expected(args: &Args, name: &NamespacedName, change: &Change) -> Option<Consequences> {
     let source = args.cluster.read().await;
     let told = source.and_then(|source| Consequences::of(&source, name, change, Timestamp::now()));
     match told {
-        Ok(consequences) => consequences.text(),
+        Ok(consequences) => Some(consequences),
         Err(failure) => {
             say(format_args!(
                 "{}who uses it cannot be told: {}",
                 warning_prefix(),
                 failure.reason()
             ));
-            String::new()
+            None
         }
     }
 }
@@ -269,18 +316,22 @@ async fn patch(
     Err(Failure::Failed(message))
 }
 
+/// Waits until it is so, and says what came of it.
 async fn confirm_taken_away(
+    args: &Args,
     api: &Api<DynamicObject>,
     object: &DynamicObject,
     change: &Change,
-    timeout: Duration,
-    since: Instant,
+    report: &mut Report,
 ) -> Result<Exit, Failure> {
-    let waited = wait::until_taken_away(api, object, change, timeout).await;
+    let since = Instant::now();
+    let waited = wait::until_taken_away(api, object, change, args.timeout).await;
     let seconds = since.elapsed().as_secs_f64();
+    report.taken_away = matches!(waited, Waited::TakenAway | Waited::Deleted);
+    report.seconds = report.taken_away.then_some(seconds);
     Ok(match waited {
         Waited::TakenAway => {
-            answer(&format!(
+            args.tell(&format!(
                 "The operator has taken it away, after {seconds:.2} s. Pods that mount the Secret see it \
                  empty within about a minute; those that have it in a variable keep it until they are \
                  restarted.\n"
@@ -288,7 +339,9 @@ async fn confirm_taken_away(
             Exit::Done
         }
         Waited::Deleted => {
-            answer("The ApiKeyRef was deleted meanwhile, which takes the key away, too.\n")?;
+            let deleted = "The ApiKeyRef was deleted meanwhile, which takes the key away, too.";
+            args.tell(&format!("{deleted}\n"))?;
+            report.message = Some(deleted.to_owned());
             Exit::Done
         }
         Waited::InVain(why) => {
@@ -296,86 +349,10 @@ async fn confirm_taken_away(
                 "{}not known to have been taken away after {seconds:.0} s: {why}",
                 super::screen::error_prefix()
             ));
+            report.message = Some(why);
             Exit::No
         }
     })
-}
-
-/// Prints the patch; what it does goes to stderr, so that the patch can be piped.
-fn in_files(args: &Args) -> Result<Exit, Failure> {
-    let cluster = args.cluster.clone();
-    let source = SourceArgs::of(args.files.clone(), args.namespace.clone(), cluster).read()?;
-    let name = in_source(&source, args)?;
-    let change = Change {
-        version: args.version,
-    };
-    let consequences = Consequences::of(&source, &name, &change, Timestamp::now())?;
-    let spec = consequences.spec().clone();
-    let Some(changed) = change.of(&spec) else {
-        say(format_args!("{} is revoked already.", change.what(&name)));
-        return Ok(Exit::Done);
-    };
-    let origin = source.origins.get(&ObjectId::new(Kind::ApiKeyRef, &name));
-    let place = origin.map(|origin| {
-        let (file, mark) = origin.of("spec");
-        format!(" in {file}:{}", mark.line)
-    });
-    say(format_args!(
-        "{} {}: set {}{}, or apply this patch.",
-        styled(BAD, "Revoke"),
-        change.what(&name),
-        change.in_words(&spec),
-        place.unwrap_or_default()
-    ));
-    say(consequences.text().trim_end());
-    let patch = json!({
-        "apiVersion": API_VERSION,
-        "kind": "ApiKeyRef",
-        "metadata": {"name": &*name.name, "namespace": &*name.namespace},
-        "spec": changed,
-    });
-    let yaml = serde_saphyr::to_string(&patch)
-        .map_err(|error| Failure::Failed(format!("cannot write YAML: {error}")))?;
-    answer(&yaml)?;
-    Ok(Exit::Done)
-}
-
-/// The one ApiKeyRef of that name among the manifests.
-fn in_source(source: &Source, args: &Args) -> Result<NamespacedName, Failure> {
-    let keys = source
-        .origins
-        .keys()
-        .filter(|id| id.kind == Kind::ApiKeyRef);
-    let keys: Vec<&NamespacedName> = keys.map(|id| &id.name).collect();
-    let wanted = |name: &&&NamespacedName| match NamespacedName::parse(&args.name) {
-        Some(full) => ***name == full,
-        None => {
-            let namespace = args.namespace.as_deref();
-            *name.name == *args.name && namespace.is_none_or(|wanted| *name.namespace == *wanted)
-        }
-    };
-    let found: Vec<&&NamespacedName> = keys.iter().filter(wanted).collect();
-    match found.as_slice() {
-        [one] => Ok((**one).clone()),
-        [] => {
-            let all: Vec<String> = keys.iter().map(ToString::to_string).collect();
-            let all: Vec<&str> = all.iter().map(String::as_str).collect();
-            let message = format!(
-                "there is no ApiKeyRef '{}'; {}",
-                args.name,
-                suggestion(&args.name, &all)
-            );
-            Err(Failure::BadInput(message))
-        }
-        several => {
-            let names: Vec<String> = several.iter().map(ToString::to_string).collect();
-            Err(Failure::BadInput(format!(
-                "there are several ApiKeyRefs '{}'; name one of {}",
-                args.name,
-                names.join(", ")
-            )))
-        }
-    }
 }
 
 fn fingerprint(text: &str) -> Result<Fingerprint, &'static str> {
