@@ -80,7 +80,7 @@ test-agreement: ## decisions against Cedar's engine, on 200,000 random requests 
 	cargo test $(CARGO_ARGS) --release $(CEDAR) -- --nocapture
 
 .PHONY: test-cluster
-test-cluster: ## tests on a real API server: KUBECONFIG's, else KUBEBUILDER_ASSETS', else the built one
+test-cluster: ## tests on a real API server: KUBECONFIG's, else KUBEBUILDER_ASSETS', else the built one (NAMESPACED=all: also with Roles only)
 	cargo test $(CARGO_ARGS) $(addprefix --test ,$(CLUSTER_TESTS))
 
 .PHONY: node-test

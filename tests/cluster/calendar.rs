@@ -126,6 +126,8 @@ async fn served(cluster: &Cluster) -> Result<()> {
 }
 
 async fn not_served(cluster: &Cluster) -> Result<()> {
+    // Somewhere to look, with Roles only.
+    cluster.namespace("calendar").await?;
     let operator = Operator::start(cluster, Settings::default()).await?;
     let (status, body) = operator.http_get("/calendar.ics")?;
     ensure!((status, body.as_str()) == (404, ""), "{status} {body}");

@@ -78,7 +78,7 @@ async fn organisations(cluster: &Cluster, seed: u64) -> Result<()> {
             &[]
         };
         let namespace = cluster.labelled_namespace("deputy", labels).await?;
-        if !labels.is_empty() && !cluster.is_namespaced() {
+        if !labels.is_empty() {
             gold.insert(namespace.clone());
         }
         namespaces.push(namespace);
@@ -86,7 +86,7 @@ async fn organisations(cluster: &Cluster, seed: u64) -> Result<()> {
     // In the last one nobody let the operator touch Secrets.
     let granted: Vec<&str> = namespaces[..5].iter().map(String::as_str).collect();
     let grounds = Grounds {
-        gold,
+        gold: (!cluster.is_namespaced()).then_some(gold),
         granted: granted.iter().map(|name| (*name).to_owned()).collect(),
     };
     let mut topologies: Vec<Topology> = (0..count)

@@ -34,6 +34,8 @@ pub(crate) fn tests() -> Vec<Test> {
             "a deleted namespace is gone in ten seconds without the operator",
             async |cluster: &Cluster| ends(cluster, false).await,
         )
+        // With Roles only it does not start where it has none, and they went with the namespace.
+        .cluster_wide()
         .needs_audit_log()
         .needs_controllers(),
     ]

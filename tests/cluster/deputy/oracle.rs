@@ -73,8 +73,9 @@ pub(super) struct Client {
 
 /// What holds for all topologies.
 pub(super) struct Grounds {
-    /// Namespaces with the label `tier: gold`; the others have no `tier`.
-    pub(super) gold: BTreeSet<String>,
+    /// Namespaces with the label `tier: gold`; the others have no `tier`. `None` where the operator
+    /// may not look at the labels of namespaces: then no label admits anybody, nor does lack of one.
+    pub(super) gold: Option<BTreeSet<String>>,
     /// Namespaces in which the operator may touch Secrets.
     pub(super) granted: BTreeSet<String>,
 }
@@ -85,10 +86,11 @@ pub(super) type Place = (String, String);
 impl Grounds {
     /// "Who besides this namespace may attach, and how far; unset = nobody."
     fn admits(&self, workspace: &Workspace, namespace: &str) -> bool {
+        let gold = self.gold.as_ref();
         let named = |entry: &Entry| match &entry.which {
             Which::Named(name) => name == namespace,
-            Which::Labelled => self.gold.contains(namespace),
-            Which::Unlabelled => !self.gold.contains(namespace),
+            Which::Labelled => gold.is_some_and(|gold| gold.contains(namespace)),
+            Which::Unlabelled => gold.is_some_and(|gold| !gold.contains(namespace)),
             Which::All => true,
         };
         workspace.namespace == namespace
