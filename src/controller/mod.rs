@@ -4,6 +4,8 @@
 
 mod body;
 mod calendar;
+#[cfg(test)]
+mod canary;
 mod cycle;
 mod echo;
 mod engine;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use kube::Client;
 use kube::client::Body;
 use kube::core::Status;
@@ -56,11 +56,12 @@ pub enum Answer {
 }
 
 /// A request's body, which may have keys in it: zeroed when the last of us lets go of it. What
-/// hyper copies into its write buffer and rustls into its records is out of our hands.
+/// hyper and rustls copy is zeroed when they free it, by the allocator of the binary.
 #[derive(Default)]
 pub struct Payload(Zeroizing<Vec<u8>>);
 
-/// An answer's body, zeroed when dropped. What hyper had in its read buffer is out of our hands.
+/// An answer's body, zeroed when dropped. hyper's read buffer is freed with its connection, see
+/// [`Request::into_http`].
 pub type Received = Zeroizing<Vec<u8>>;
 
 /// Why a request did not do what it was meant to.
@@ -192,6 +193,11 @@ impl Request {
         builder = builder.header(ACCEPT, accept);
         if let Some(content) = content {
             builder = builder.header(CONTENT_TYPE, content);
+        }
+        // The buffers of a connection stay as long as it does: one that brought values is not used
+        // again. Values are read once for each version, so that this costs little.
+        if self.kind == ObjectKind::Secret && self.answer == Answer::Object {
+            builder = builder.header(CONNECTION, "close");
         }
         let unfit = |_| Failure::Refused("its name does not fit into a URL".into());
         builder

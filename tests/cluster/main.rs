@@ -31,9 +31,12 @@ mod leader;
 mod least;
 mod lint;
 mod measure;
+mod memory;
 mod models;
 mod namespaced;
+mod needles;
 mod operator;
+mod places;
 mod quiet;
 mod reports;
 mod resource;
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         models::tests(),
         calendar::tests(),
         canary::tests(),
+        memory::tests(),
         revoke::tests(),
         leader::tests(),
         status::tests(),

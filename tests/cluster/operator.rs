@@ -117,6 +117,11 @@ impl Operator {
         pod_name(self.number)
     }
 
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Waits until `/readyz` says so.
     pub(crate) async fn ready(&mut self) -> Result<()> {
         wait::poll("the operator is ready", Duration::from_secs(30), || {
