@@ -15,6 +15,11 @@ pub const MAX_BYTES: usize = 1024 * 1024;
 /// Members that only the holder of a key may know: RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1.
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
+/// Members of a key that a signature is checked by: RFC 7517, section 4, and RFC 7518, sections
+/// 6.2.1 and 6.3.1. None of them is among [`PRIVATE`].
+const PUBLIC_RSA: [&str; 5] = ["alg", "e", "kid", "kty", "n"];
+const PUBLIC_EC: [&str; 6] = ["alg", "crv", "kid", "kty", "x", "y"];
+
 /// Fewest letters of base64url of an RSA modulus: 2048 bits, RFC 7518, section 3.3.
 const MIN_MODULUS: usize = 342;
 
@@ -69,6 +74,25 @@ pub enum Flaw {
 /// # Errors
 /// What is wrong with it; a private key before all else.
 pub fn signing_keys(document: &[u8]) -> Result<BTreeMap<Name, Algorithm>, Flaw> {
+    let found = usable(document)?.into_iter();
+    Ok(found.map(|(kid, (of, _))| (kid, of)).collect())
+}
+
+/// The same document with its signing keys only, each with its public members only, sorted: one
+/// text for one set of keys, whoever wrote it and however.
+///
+/// # Errors
+/// As [`signing_keys`].
+pub fn canonical(document: &[u8]) -> Result<String, Flaw> {
+    let keys: Vec<Value> = usable(document)?
+        .into_values()
+        .map(|(_, key)| key)
+        .collect();
+    Ok(serde_json::json!({ "keys": keys }).to_string())
+}
+
+/// The signing keys by `kid`, each with what it signs with and its public members.
+fn usable(document: &[u8]) -> Result<BTreeMap<Name, (Algorithm, Value)>, Flaw> {
     if document.len() > MAX_BYTES {
         return Err(Flaw::TooLong);
     }
@@ -84,19 +108,33 @@ pub fn signing_keys(document: &[u8]) -> Result<BTreeMap<Name, Algorithm>, Flaw> 
         let value = value.as_object()?;
         Some((i, value, algorithm(value)?))
     });
-    let mut found: BTreeMap<Name, (usize, Algorithm)> = BTreeMap::new();
+    let mut places: BTreeMap<Name, usize> = BTreeMap::new();
+    let mut found = BTreeMap::new();
     for (key, value, algorithm) in usable {
         let kid = text(value, "kid").filter(|kid| !kid.is_empty());
         let kid = Name::from(kid.ok_or(Flaw::NoKid { key })?);
-        if let Some((first, _)) = found.insert(kid, (key, algorithm)) {
+        if let Some(first) = places.insert(kid.clone(), key) {
             return Err(Flaw::SameKid { first, second: key });
         }
+        found.insert(kid, (algorithm, public(value, algorithm)));
     }
     if found.is_empty() {
         return Err(Flaw::NoneUsable);
     }
-    let found = found.into_iter();
-    Ok(found.map(|(kid, (_, of))| (kid, of)).collect())
+    Ok(found)
+}
+
+/// What of a key anyone may know and a gateway needs: all of it texts that have been looked at.
+fn public(key: &Map<String, Value>, algorithm: Algorithm) -> Value {
+    let names: &[&str] = match algorithm {
+        Algorithm::Rsa => &PUBLIC_RSA,
+        Algorithm::P256 | Algorithm::P384 | Algorithm::P521 => &PUBLIC_EC,
+    };
+    let members = names.iter().filter_map(|name| {
+        let value = key.get(*name)?;
+        Some(((*name).to_owned(), value.clone()))
+    });
+    Value::Object(members.collect())
 }
 
 /// What a key signs with, if it is a whole key that is there for that.
@@ -250,6 +288,32 @@ mod tests {
             assert!(usable(ec("a", "P-256", 43)));
             assert!(!usable(with(ec("a", "P-256", 43), member, bad)), "{member}");
         }
+    }
+
+    #[test]
+    fn one_set_of_keys_has_one_text_without_anything_else() {
+        let (a, b) = (rsa("a", 342), ec("b", "P-256", 43));
+        let text = |keys: Value| canonical(json!({"more": 1, "keys": keys}).to_string().as_bytes());
+        let decorated = with(
+            with(a.clone(), "x5c", json!(["EXAMPLE"])),
+            "use",
+            json!("sig"),
+        );
+        let encrypts = with(rsa("c", 342), "use", json!("enc"));
+        let (n, x) = ("n".repeat(342), "A".repeat(43));
+        let expected = format!(
+            r#"{{"keys":[{{"e":"AQAB","kid":"a","kty":"RSA","n":"{n}"}},{{"crv":"P-256","kid":"b","kty":"EC","x":"{x}","y":"{x}"}}]}}"#
+        );
+        assert_eq!(
+            text(json!([b, decorated, encrypts])).as_ref(),
+            Ok(&expected)
+        );
+        assert_eq!(canonical(expected.as_bytes()), Ok(expected));
+        assert!(text(json!([a, with(rsa("c", 342), "d", json!("EXAMPLE"))])).is_err());
+        let shared = json!({"kty": "oct", "kid": "a", "k": "EXAMPLE"});
+        assert!(text(json!([a, shared])).is_err(), "no secret passes");
+        let mut public = PUBLIC_RSA.iter().chain(&PUBLIC_EC);
+        assert!(public.all(|name| !PRIVATE.contains(name)));
     }
 
     #[test]
