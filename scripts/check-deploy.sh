@@ -45,6 +45,13 @@ namespace: claude
 resources: [../deploy/namespace/gateway-pods]
 Y
 k kustomize "$overlay" >"$work/namespaced-pods.yaml"
+cat >"$overlay/kustomization.yaml" <<'Y'
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: claude
+components: [../deploy/gateways/envoy]
+Y
+k kustomize "$overlay" >"$work/envoy.yaml"
 k kustomize examples/seed >"$work/seed.yaml"
 
 bound='^  name: anthropic-rbac-secrets$'
@@ -66,7 +73,12 @@ done
 for file in crds/*.yaml; do
   grep -qx -- "- ${file##*/}" crds/Kustomization || die "crds/Kustomization does not list ${file##*/}"
 done
-echo "kustomize: base, cluster-wide-secrets, secret-namespaces, gateway-pods, namespaced, examples/seed"
+# One volume with all that changes, of which all may be missing.
+parts=$(count -E '^ +name: production\.edge\.(data|keys|subjects-[0-9]{2})$' <"$work/envoy.yaml")
+[[ $parts == 66 ]] || die "the gateway must mount its data, its keys and 64 parts of subjects, not $parts objects"
+[[ $(count 'optional: true' <"$work/envoy.yaml") == 66 ]] || die "all that the gateway mounts beside its config must be optional"
+
+echo "kustomize: base, cluster-wide-secrets, secret-namespaces, gateway-pods, namespaced, gateways/envoy, examples/seed"
 
 # --- what an API server says --------------------------------------------------------
 start_control_plane "$work/control-plane"
@@ -79,6 +91,7 @@ strictly -f examples/seed
 # The API server turns a Secret's stringData into data, so kubectl calls Secrets configured every time.
 [[ $(count -vE '^secret/|unchanged$' <"$work/applied") == 0 ]] || die "applied twice, the seed changes: $(cat "$work/applied")"
 strictly -f examples/quickstart
+strictly --server-side -f "$work/envoy.yaml"
 strictly --server-side -f "$work/cluster-wide.yaml"
 k delete clusterrolebinding anthropic-rbac-secrets >/dev/null
 strictly --server-side -f "$work/namespaces.yaml"
@@ -89,6 +102,11 @@ echo "API server: accepts everything strictly"
   printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: probe, namespace: anthropic-rbac-system}\nspec: '
   k get deployment anthropic-rbac --namespace anthropic-rbac-system -o jsonpath='{.spec.template.spec}'
 } | k create --dry-run=server -f - >/dev/null || die "the operator's pod does not pass the restricted Pod Security level"
+# The gateway's, too: in the operator's namespace only because that enforces the level.
+{
+  printf 'apiVersion: v1\nkind: Pod\nmetadata: {name: probe, namespace: anthropic-rbac-system}\nspec: '
+  k get deployment claude-gateway --namespace claude -o jsonpath='{.spec.template.spec}'
+} | k create --dry-run=server -f - >/dev/null || die "the gateway's pod does not pass the restricted Pod Security level"
 echo "Pod Security: restricted"
 
 # --- what the operator may do -------------------------------------------------------
@@ -119,6 +137,7 @@ for verb in get create update patch delete; do may no claude "$verb" pods; done
 may no claude update secrets
 may no claude deletecollection secrets
 may yes default create events.events.k8s.io
+[[ $(k auth can-i get /openid/v1/jwks --as "$account" 2>/dev/null || true) == yes ]] || die "the operator must read the cluster's signing keys"
 may yes default list namespaces
 may no default delete namespaces
 may yes anthropic-rbac-system create leases.coordination.k8s.io

@@ -499,3 +499,69 @@ fn lint_refuses_every_file_of_the_corpus_that_an_api_server_refuses_and_no_other
         assert_eq!(refused, expected, "{of}");
     }
 }
+
+#[test]
+fn the_files_of_an_envoy_gateway_are_rendered_with_the_keys_that_are_given() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = |kid: &str, more: &str| {
+        let n = "n".repeat(342);
+        format!(r#"{{"keys":[{{"kty":"RSA","kid":"{kid}","n":"{n}","e":"AQAB"{more}}}]}}"#)
+    };
+    let manifest = format!(
+        "apiVersion: anthropic-rbac.io/v1alpha1\nkind: Workspace\n\
+         metadata: {{name: one, namespace: claude}}\nspec:\n\
+         \x20 gateways: [{{name: edge, type: Envoy}}]\n\
+         \x20 authentication:\n    issuers:\n\
+         \x20   - {{name: cluster, type: Kubernetes, audiences: [claude]}}\n\
+         \x20   - {{name: corp, type: OIDC, issuerURL: 'https://login.example.com', audiences: [claude],\n\
+         \x20      jwksConfigMapRef: {{name: corp, key: jwks.json}}}}\n\
+         ---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: corp, namespace: claude}}\n\
+         data:\n  jwks.json: '{}'\n",
+        key("kid-corp", "")
+    );
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("all.yaml", &manifest);
+    write("cluster.json", &key("kid-cluster", ""));
+    write("private.json", &key("kid-cluster", r#","d":"EXAMPLE""#));
+    let render = |more: &[&str]| {
+        let mut args = vec!["render", "-f", "all.yaml", "--out", "out"];
+        args.extend(more);
+        run_in(folder.path(), &args, Stdio::null())
+    };
+    let file = |name: &str| {
+        let path = format!("out/claude/configmap.one.edge.{name}.yaml");
+        fs::read_to_string(folder.path().join(path)).expect(name)
+    };
+    let output = render(&["-o", "json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains("issuer 'cluster'"),
+        "an assumption"
+    );
+    assert!(file("data").contains("kid-corp") && !file("data").contains("kid-cluster"));
+    assert!(!file("subjects-00").is_empty());
+    let before = file("config");
+    let output = render(&[
+        "--cluster-jwks",
+        "cluster.json",
+        "--anthropic-url",
+        "http://fake:8000",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(!stdout(&output).contains("issuer 'cluster'"));
+    assert!(file("data").contains("kid-corp") && file("data").contains("kid-cluster"));
+    assert!(file("config").contains("fake") && before != file("config"));
+    for (bad, says) in [
+        (["--cluster-jwks", "private.json"], "private member 'd'"),
+        (["--cluster-jwks", "absent.json"], "cannot be read"),
+        (
+            ["--anthropic-url", "https://api.anthropic.com/v1"],
+            "has a path",
+        ),
+    ] {
+        let output = render(&bad);
+        assert_eq!(output.status.code(), Some(2), "{bad:?}");
+        assert!(stderr(&output).contains(says), "{}", stderr(&output));
+        assert!(!stderr(&output).contains("EXAMPLE"));
+    }
+}

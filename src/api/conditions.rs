@@ -105,6 +105,9 @@ pub mod reason {
             "The operator may not touch Secrets in that namespace: by default it may nowhere.",
             "Have an administrator run the kubectl command of the message, which binds the ClusterRole anthropic-rbac-secrets there.";
 
+        ISSUER_KEYS_NOT_FOUND = "IssuerKeysNotFound", "Programmed of a Workspace",
+            "No usable public keys of an issuer are known, so the gateways refuse its tokens; everybody else is served.",
+            "Put the issuer's JWKS document where jwksConfigMapRef looks for it, or let the operator read the cluster's own.";
         PROGRAMMED = "Programmed", "Programmed of every kind",
             "What follows from the object is written.", "Nothing is to be done.";
         NOT_OURS = "NotOurs", "Programmed of every kind",
@@ -114,8 +117,8 @@ pub mod reason {
             "Another ApiKeyRef already writes that target, and keeps it.",
             "Name another spec.target.secretName in one of the two.";
         NOT_LOADED = "NotLoaded", "Programmed of a Workspace, PreviousKeyRetirable of an ApiKeyRef",
-            "Some gateway pods have not loaded the present files.",
-            "Wait a minute; then look at the pods that status.gateways lists.";
+            "Some gateway pods have not loaded the present files, two minutes after they were written.",
+            "Do what the message says of the pod that it names; status.gateways lists the others.";
         WORKSPACE_FULL = "WorkspaceFull", "Programmed of a Workspace or RoleBinding",
             "The Workspace has more subjects than its outputs can hold; the namespace with the most of them loses first.",
             "Bind groups in place of single subjects, or split the Workspace.";

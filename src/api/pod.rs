@@ -36,6 +36,37 @@ pub struct PodStatus {
     /// When a kubelet took it on.
     #[serde(default)]
     pub start_time: Option<Time>,
+    /// Where it can be reached.
+    #[serde(default, rename = "podIP")]
+    pub pod_ip: Option<String>,
+    #[serde(default)]
+    pub container_statuses: Option<Vec<ContainerStatus>>,
+}
+
+/// How far one of its containers is.
+#[derive(Deserialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerStatus {
+    #[serde(default)]
+    pub restart_count: i64,
+    #[serde(default)]
+    pub state: ContainerState,
+}
+
+/// What it does now.
+#[derive(Deserialize, Clone, Debug, Default)]
+pub struct ContainerState {
+    #[serde(default)]
+    pub running: Option<Running>,
+}
+
+/// It runs.
+#[derive(Deserialize, Clone, Debug, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct Running {
+    /// Since then.
+    #[serde(default)]
+    pub started_at: Option<Time>,
 }
 
 impl Resource for Pod {

@@ -26,6 +26,7 @@ mod schema;
 mod screen;
 mod source;
 mod status;
+mod upstream;
 mod who_can;
 
 use std::process::ExitCode;

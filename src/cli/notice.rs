@@ -213,6 +213,7 @@ fn not_ready(source: &Source, update: &StatusUpdate) -> Vec<Notice> {
 fn field_of(kind: Kind, why: &str) -> &'static str {
     match (kind, why) {
         (Kind::Workspace, reason::UNSUPPORTED_GATEWAY) => "spec.gateways",
+        (Kind::Workspace, reason::ISSUER_KEYS_NOT_FOUND) => "spec.authentication.issuers",
         (Kind::RoleBinding, reason::WORKSPACE_NOT_FOUND | reason::REF_NOT_PERMITTED)
         | (Kind::ApiKeyRef, reason::WORKSPACE_NOT_FOUND) => "spec.workspaceRef",
         (Kind::RoleBinding, reason::ROLE_NOT_FOUND | reason::ROLE_NOT_PERMITTED) => "spec.roleRef",

@@ -7,6 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::{Exit, Failure};
 use super::source::ClusterArgs;
+use super::upstream::UpstreamArgs;
 use crate::controller::{self, Options, SecretScope, telemetry};
 use crate::policy::name::Name;
 
@@ -53,6 +54,8 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
     #[command(flatten)]
+    upstream: UpstreamArgs,
+    #[command(flatten)]
     cluster: ClusterArgs,
 }
 
@@ -92,6 +95,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         models_config_map,
         max_in_flight,
         log_format,
+        upstream: UpstreamArgs { upstream },
         cluster,
     } = args;
     let log_format = match log_format {
@@ -113,6 +117,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
             Secrets::Cluster => SecretScope::Cluster,
         },
         models_config_map,
+        upstream,
         max_in_flight: usize::from(max_in_flight),
         namespace: variable("POD_NAMESPACE").unwrap_or_else(|| NAMESPACE.to_owned()),
         identity: variable("POD_NAME").unwrap_or_else(identity),

@@ -22,7 +22,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use super::failure::Failure;
 use super::manifests::Origin;
 use super::manifests::problem::Problem;
-use crate::facts::{SecretLookup, Snapshot};
+use crate::facts::{JwksLookup, SecretLookup, Snapshot};
 use crate::material::KeyMaterial;
 use crate::plan::output::{Plan, StatusUpdate};
 use crate::plan::world::World;
@@ -404,9 +404,16 @@ fn assumed(snapshot: &Snapshot) -> Vec<String> {
     let is_assumed =
         |name: &NamespacedName| snapshot.secrets.get(name) == Some(&SecretLookup::Assumed);
     let assumed = needed.into_iter().filter(is_assumed);
-    assumed
-        .map(|name| format!("Secret {name} is there and holds what it should"))
-        .collect()
+    let secrets = assumed.map(|name| format!("Secret {name} is there and holds what it should"));
+    let unknown = snapshot.jwks.iter();
+    let unknown = unknown.filter(|(_, lookup)| **lookup == JwksLookup::Assumed);
+    let keys = unknown.map(|(issuer, _)| {
+        format!(
+            "the public keys of issuer '{issuer}' are known in the cluster; gateways that are rendered here \
+             refuse its tokens"
+        )
+    });
+    secrets.chain(keys).collect()
 }
 
 /// Secrets that are named for the client keys in them.

@@ -20,6 +20,7 @@ use super::report::{Reported, Reporter};
 use super::request::Failure;
 use super::vault::Vault;
 use crate::facts::{LastPolicy, OutputId, Rivalry, SecretLookup, Snapshot, WriteFailure};
+use crate::plan::loads::Ask;
 use crate::plan::output::Plan;
 use crate::plan::plan;
 use crate::plan::pods::pods;
@@ -66,6 +67,8 @@ pub struct Outcome {
     pub findings: Option<Findings>,
     /// What the next plan is to remember; `None` when it did not come to a plan.
     pub last_policy: Option<Option<Arc<LastPolicy>>>,
+    /// Pods that are to be asked what they have loaded; `None` when it did not come to a plan.
+    pub asks: Option<Vec<Ask>>,
 }
 
 /// Findings by sort.
@@ -297,6 +300,7 @@ impl Wait {
             plan,
             findings,
             last_policy: made.map(|made| made.last_policy.clone()),
+            asks: made.map(|made| made.loads.asks.clone()),
         }
     }
 }

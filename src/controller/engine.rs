@@ -15,6 +15,7 @@ use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 use super::cycle::{Cycle, Findings, Outcome};
 use super::echo::{Echoes, Verdict};
 use super::first_look::FirstLook;
+use super::load::Asker;
 use super::metrics::{Metrics, PlanOutcome};
 use super::news::{Advice, News, Teller};
 use super::object::{ObjectKey, ObjectKind};
@@ -25,7 +26,7 @@ use super::request::{Requester, backlog_share};
 use super::serve::Health;
 use super::skew::ServerClock;
 use super::{Options, SecretScope};
-use crate::facts::PodScope;
+use crate::facts::{KeySetId, PodScope};
 use crate::plan::world::{Access, Change, Unseen, World};
 use crate::policy::catalogue::Catalogue;
 use crate::policy::name::{Name, NamespacedName};
@@ -65,6 +66,8 @@ pub struct Engine {
     leading: bool,
     secrets: Secrets,
     pods: Pods,
+    key_sets: KeySets,
+    asker: Asker,
     /// Workspaces that wait for Secrets or pods to be listed, and how urgently.
     waiting: HashMap<NamespacedName, Lane>,
     first_look: FirstLook,
@@ -102,6 +105,13 @@ struct Pods {
     stale: bool,
 }
 
+/// Whose public keys are looked at: those that gateways check tokens by.
+#[derive(Default)]
+struct KeySets {
+    watches: BTreeMap<KeySetId, AbortHandle>,
+    cluster: Option<AbortHandle>,
+}
+
 // === impl Engine ===
 
 impl Engine {
@@ -118,7 +128,8 @@ impl Engine {
         let (teller, news) = mpsc::unbounded_channel();
         let max = options.max_in_flight.max(1);
         Self {
-            world: World::new(Arc::new(Catalogue::built_in()), Unseen::Waits),
+            world: World::new(Arc::new(Catalogue::built_in()), Unseen::Waits)
+                .with_upstream(options.upstream.clone()),
             queue: Queue::default(),
             echoes: Echoes::default(),
             observer: Observer::new(client.clone(), out, onlookers),
@@ -142,6 +153,8 @@ impl Engine {
                 stale: false,
             },
             pods: Pods::default(),
+            key_sets: KeySets::default(),
+            asker: Asker::default(),
             waiting: HashMap::new(),
             first_look: FirstLook::default(),
             findings: HashMap::new(),
@@ -170,11 +183,12 @@ impl Engine {
         self.lead(*leading.borrow_and_update());
         loop {
             self.watch_secrets();
-            self.watch_pods();
+            self.watch_gateways();
             for workspace in self.first_look.release(Instant::now()) {
                 self.push(workspace, Lane::Backlog);
             }
             self.start_cycles();
+            self.asker.start(Instant::now());
             self.metrics.queued(self.queue.depth());
             self.health.beat();
             let rest = self.rest();
@@ -189,6 +203,9 @@ impl Engine {
                 Some(landed) = self.cycles.join_next_with_id() => {
                     self.hear_all();
                     self.land(landed);
+                }
+                reported = self.asker.answer() => {
+                    self.apply(Change::Reported(reported), Lane::Fresh, None);
                 }
                 _ = self.observations.recv_many(&mut batch, AT_A_TIME) => {
                     // A cycle tells of a write before it sends it, so whatever is its echo is
@@ -268,6 +285,12 @@ impl Engine {
                 if first && self.is_complete() {
                     self.complete();
                 }
+            }
+            Observation::KeySet(id, lookup) => {
+                self.apply(Change::KeySet(id, lookup), Lane::Fresh, None);
+            }
+            Observation::ClusterKeys(keys) => {
+                self.apply(Change::ClusterKeys(keys), Lane::Fresh, None);
             }
             Observation::PodAccess(scope, access) => {
                 self.apply(Change::PodAccess(scope, access), Lane::Backlog, None);
@@ -398,11 +421,13 @@ impl Engine {
         }
     }
 
-    /// Watches the pods that gateways name, and no others any more.
-    fn watch_pods(&mut self) {
+    /// Watches the pods that gateways name and the keys that they check tokens by, and no others
+    /// any more.
+    fn watch_gateways(&mut self) {
         if !std::mem::take(&mut self.pods.stale) {
             return;
         }
+        self.watch_key_sets();
         let scopes = self.world.pod_scopes();
         self.pods.watches.retain(|scope, watch| {
             let needed = scopes.contains(scope);
@@ -416,6 +441,31 @@ impl Engine {
                 let watch = self.observer.start_pods(scope.clone());
                 self.pods.watches.insert(scope, watch);
             }
+        }
+    }
+
+    fn watch_key_sets(&mut self) {
+        let sets = self.world.key_sets();
+        self.key_sets.watches.retain(|id, watch| {
+            let needed = sets.contains(id);
+            if !needed {
+                watch.abort();
+            }
+            needed
+        });
+        for id in sets {
+            if !self.key_sets.watches.contains_key(&id) {
+                let watch = self.observer.start_key_set(id.clone());
+                self.key_sets.watches.insert(id, watch);
+            }
+        }
+        match (self.world.needs_cluster_keys(), &self.key_sets.cluster) {
+            (true, None) => self.key_sets.cluster = Some(self.observer.start_cluster_keys()),
+            (false, Some(watch)) => {
+                watch.abort();
+                self.key_sets.cluster = None;
+            }
+            (true, Some(_)) | (false, None) => {}
         }
     }
 
@@ -433,7 +483,7 @@ impl Engine {
             };
             let wall = Timestamp::now();
             let Some(mut snapshot) = self.world.snapshot(&workspace, wall) else {
-                tracing::debug!(%workspace, "waits for Secrets or pods to be listed");
+                tracing::debug!(%workspace, "waits for Secrets, pods or public keys to be looked at");
                 self.metrics.planned(PlanOutcome::Waiting);
                 self.queue.ended(&workspace, Ended::Settled, None, now);
                 self.waiting.insert(workspace, lane);
@@ -472,6 +522,7 @@ impl Engine {
             plan,
             findings,
             last_policy,
+            asks,
         }) = outcome
         else {
             tracing::error!(%workspace, "planning panicked, it is tried again");
@@ -487,6 +538,9 @@ impl Engine {
         }
         if let Some(last_policy) = last_policy {
             self.world.planned(&workspace, last_policy);
+        }
+        if let Some(asks) = asks {
+            self.asker.expect(&workspace, asks, Instant::now());
         }
         if let Some(findings) = findings {
             self.count(&workspace, findings);
@@ -535,6 +589,7 @@ impl Engine {
         wake.into_iter()
             .chain(self.queue.next_release())
             .chain(self.first_look.until())
+            .chain(self.asker.next())
             .fold(now + BEAT, Instant::min)
     }
 }

@@ -15,6 +15,7 @@ mod fake;
 mod first_look;
 mod hurry;
 mod leader;
+mod load;
 mod metrics;
 mod news;
 mod object;
@@ -38,6 +39,8 @@ use kube::{Client, Config};
 use tokio::sync::watch;
 use tower::util::MapResponseLayer;
 
+pub use observe::key_set;
+
 use calendar::Calendar;
 use engine::Engine;
 use leader::{Candidate, Lost};
@@ -46,6 +49,7 @@ use observe::Onlookers;
 use serve::{Health, Served};
 use skew::ServerClock;
 
+use crate::gateway::envoy::Upstream;
 use crate::policy::name::Name;
 
 /// No connection is silent for longer: a watch ends after 290 s by itself.
@@ -72,6 +76,8 @@ pub struct Options {
     /// The ConfigMap, in the operator's own namespace, whose model catalogue takes the place of the
     /// built-in one.
     pub models_config_map: String,
+    /// Where gateways find Anthropic's API.
+    pub upstream: Upstream,
     /// Most requests on their way at a time, watches and leader election aside.
     pub max_in_flight: usize,
     /// The operator's own namespace: of the Lease, and of that ConfigMap.

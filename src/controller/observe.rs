@@ -1,6 +1,7 @@
 //! Watches: from what the API server tells to changes, with nothing of an object kept but its
 //! name. Must not hold facts, nor decide what matters.
 
+pub mod key_set;
 mod known;
 mod models;
 mod retry;
@@ -28,7 +29,7 @@ use super::object::{ObjectKey, ObjectKind, Version, version};
 use crate::api::metadata::{MANAGED_BY, NAME};
 use crate::api::pod::Pod;
 use crate::api::{ApiKeyRef, Guarded, RoleBinding, Workspace, conditions, convert};
-use crate::facts::{Is, PodScope, StatusMark};
+use crate::facts::{Is, JwksLookup, KeySetId, PodScope, StatusMark};
 use crate::plan::world::{Access, Change};
 use crate::policy::catalogue::Catalogue;
 use crate::policy::name::{Name, NamespacedName};
@@ -74,6 +75,10 @@ pub enum Observation {
     PodAccess(PodScope, Access),
     /// The models known from now on.
     Models(Arc<Catalogue>),
+    /// What a ConfigMap has as the public keys of an issuer.
+    KeySet(KeySetId, JwksLookup),
+    /// What this cluster signs ServiceAccount tokens with.
+    ClusterKeys(JwksLookup),
 }
 
 /// An object as it is now, or that it is gone.
@@ -273,6 +278,18 @@ impl Observer {
         let name = (namespace.to_owned(), name.to_owned());
         self.watches
             .spawn(models::watch(self.client.clone(), name, out, metrics));
+    }
+
+    /// Starts watching a ConfigMap with the public keys of an issuer.
+    pub fn start_key_set(&mut self, id: KeySetId) -> AbortHandle {
+        let (client, out) = (self.client.clone(), self.outlet.out.clone());
+        self.watches.spawn(key_set::watch(client, id, out))
+    }
+
+    /// Starts looking at what this cluster signs ServiceAccount tokens with.
+    pub fn start_cluster_keys(&mut self) -> AbortHandle {
+        let (client, out) = (self.client.clone(), self.outlet.out.clone());
+        self.watches.spawn(key_set::watch_cluster(client, out))
     }
 
     fn api<K>(&self, namespace: Option<&Name>) -> Api<K>

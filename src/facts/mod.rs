@@ -2,18 +2,22 @@
 //! and Kubernetes watches both become these, and nothing downstream can tell which.
 //! Must not hold key bytes, nor anything nobody decides by.
 
+mod jwks;
+mod load;
 mod memory;
 mod object;
 mod output;
 mod pod;
 mod secret;
 
+pub use jwks::{JwksLookup, KeySetId};
+pub use load::{Load, Loaded};
 pub use memory::{KeyMemory, KeyVersion, in_use, whole_second};
 pub use object::{
     BindingFacts, Invalid, Is, KeyRefFacts, Observed, StatusMark, Transition, WorkspaceFacts,
 };
 pub use output::{Heir, OtherOwner, OutputFacts, OutputId, OutputKind, Ownership, WriteFailure};
-pub use pod::{LastPolicy, PodFacts, PodLookup, PodPhase, PodScope};
+pub use pod::{Awaited, LastPolicy, PodFacts, PodLookup, PodPhase, PodScope};
 pub use secret::{SecretFacts, SecretLookup, SourceNotes, ValueLookup};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +25,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::gateway::envoy::Upstream;
 use crate::policy::catalogue::Catalogue;
 use crate::policy::digest::{Digest, Fingerprint};
 use crate::policy::name::{Name, NamespacedName};
@@ -65,6 +70,13 @@ pub struct Snapshot {
     pub failures: BTreeMap<OutputId, WriteFailure>,
     /// Pods by the gateway that names them; one that names none is not in here.
     pub pods: BTreeMap<Name, PodLookup>,
+    /// What the gateway in a pod says that it has loaded, by the pod's name; one that was not asked
+    /// yet is not in here.
+    pub loads: BTreeMap<Name, Load>,
+    /// Public keys by the issuer's name, as far as a gateway checks tokens by them.
+    pub jwks: BTreeMap<Name, JwksLookup>,
+    /// Where Anthropic's API is.
+    pub upstream: Arc<Upstream>,
     /// Pods that could not be hurried in this very round.
     pub unhurried: BTreeMap<Name, WriteFailure>,
     /// What was planned before this; `None` when nobody remembers.

@@ -2,12 +2,13 @@
 //! hurried for. Must not hold anything of their containers.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::OutputId;
-use crate::policy::digest::Digest;
+use crate::policy::digest::{ContentId, Digest};
 use crate::policy::name::Name;
 use crate::policy::table::Policy;
 
@@ -42,6 +43,25 @@ pub struct PodFacts {
     pub hurried: BTreeMap<Name, Digest>,
     /// When that was.
     pub hurried_at: Option<Timestamp>,
+    /// Where its gateway can be asked, once it has an address.
+    pub address: Option<IpAddr>,
+    /// When the latest of its containers, or else the pod itself, was started.
+    pub started: Option<Timestamp>,
+    /// How often its containers were started again.
+    pub restarts: i64,
+}
+
+/// What the gateways of a workspace have to load.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Awaited {
+    /// Revision of the policy.
+    pub revision: ContentId,
+    /// In how many parts its subjects are.
+    pub subjects: usize,
+    /// Versions of the files that Envoy itself reads, by the name of the file.
+    pub versions: BTreeMap<Name, Name>,
+    /// Since when all of it is written.
+    pub since: Timestamp,
 }
 
 /// How far a pod is.
@@ -62,4 +82,16 @@ pub struct LastPolicy {
     pub policy: Policy,
     /// When a policy last took something away that the one before it gave.
     pub narrowed_at: Timestamp,
+    /// What its gateways have to load; `None` without one that says what it has loaded.
+    pub awaited: Option<Awaited>,
+}
+
+// === impl PodFacts ===
+
+impl PodFacts {
+    /// Whether it is still the pod it was, and its containers still run.
+    pub fn is_same_run(&self, other: &Self) -> bool {
+        let run = |pod: &Self| (pod.uid.clone(), pod.address, pod.restarts);
+        run(self) == run(other)
+    }
 }

@@ -8,7 +8,9 @@ mod ahead;
 pub mod client_keys;
 mod findings;
 mod full;
+pub mod issuers;
 pub mod keys;
+pub mod loads;
 pub mod output;
 pub mod outputs;
 pub mod pods;
@@ -24,7 +26,7 @@ pub use status::role_binding::unattached;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::facts::{LastPolicy, SecretLookup, Snapshot, WorkspaceFacts};
+use crate::facts::{Awaited, LastPolicy, SecretLookup, Snapshot, WorkspaceFacts};
 use jiff::SignedDuration;
 use keys::{Dates, Settled};
 use output::Plan;
@@ -97,13 +99,17 @@ fn attached(
     let lost = full::fit(snapshot, &mut resolution);
     let settled = &*full::settle(snapshot, &lost, settled);
     let rendered = policy_json::render(&resolution.policy);
-    let config_maps = outputs::config_maps(snapshot, &resolution, &rendered);
+    let mut config_maps = outputs::config_maps(snapshot, &resolution, &rendered);
+    let gateways = outputs::gateways_of(workspace);
+    let files = outputs::gateway_files(snapshot, &gateways, &resolution.policy, rendered.revision);
+    config_maps.extend(files.outputs);
     let unwritten = status::workspace::unwritten(snapshot, &config_maps);
     plan.outputs.extend(config_maps);
     plan.outputs
         .extend(outputs::keys(snapshot, &resolution.policy, settled));
     plan.findings
         .extend(findings::of_workspace(snapshot, workspace));
+    plan.findings.extend(issuers::findings(snapshot, workspace));
     plan.findings.extend(resolution.findings.iter().cloned());
     plan.findings.sort();
     plan.findings.dedup();
@@ -114,9 +120,14 @@ fn attached(
         .min();
 
     plan.stale = outputs::stale(snapshot, &plan.outputs);
-    plan.last_policy = remembered(snapshot, &resolution);
+    let awaited = files
+        .awaited
+        .map(|files| loads::awaited(snapshot, &plan.outputs, files));
+    plan.last_policy = remembered(snapshot, &resolution, awaited);
     let unwritten_ids = snapshot.failures.keys().cloned().collect();
     plan.pods = pods::pods(snapshot, plan, &unwritten_ids);
+    plan.loads = loads::loads(snapshot, workspace, plan);
+    plan.wake_at = plan.wake_at.into_iter().chain(plan.loads.wake_at).min();
 
     let understood = snapshot
         .bindings
@@ -160,7 +171,11 @@ fn attached(
 }
 
 /// What the next plan must know of this one, to tell whether it takes anything away.
-fn remembered(snapshot: &Snapshot, resolution: &Resolution) -> Option<Arc<LastPolicy>> {
+fn remembered(
+    snapshot: &Snapshot,
+    resolution: &Resolution,
+    awaited: Option<Awaited>,
+) -> Option<Arc<LastPolicy>> {
     if snapshot.pods.is_empty() {
         return None;
     }
@@ -170,10 +185,11 @@ fn remembered(snapshot: &Snapshot, resolution: &Resolution) -> Option<Arc<LastPo
         .as_ref()
         .filter(|last| !narrows(&last.policy, policy));
     Some(match kept {
-        Some(last) if last.policy == *policy => last.clone(),
+        Some(last) if last.policy == *policy && last.awaited == awaited => last.clone(),
         kept => Arc::new(LastPolicy {
             policy: policy.clone(),
             narrowed_at: kept.map_or(snapshot.now, |last| last.narrowed_at),
+            awaited,
         }),
     })
 }
@@ -193,6 +209,9 @@ fn closed(snapshot: &Snapshot, plan: &mut Plan) {
     let rendered = policy_json::render(&resolution.policy);
     plan.outputs
         .extend(outputs::config_maps(snapshot, &resolution, &rendered));
+    let gateways = outputs::gateways_found(snapshot);
+    let files = outputs::gateway_files(snapshot, &gateways, &resolution.policy, rendered.revision);
+    plan.outputs.extend(files.outputs);
     plan.outputs.extend(outputs::no_keys(snapshot));
     plan.resolution = Some(resolution);
 }

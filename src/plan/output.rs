@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::loads::Loads;
 use super::pods::Pods;
 use crate::api::{ApiKeyRefStatus, RoleBindingStatus, WorkspaceStatus};
 use crate::facts::{Heir, LastPolicy, OutputId, OutputKind};
@@ -32,6 +33,8 @@ pub struct Plan {
     pub wake_at: Option<Timestamp>,
     /// Pods of gateways, and which of them are to be hurried once all is written.
     pub pods: Pods,
+    /// What the gateways in those pods have loaded, and which of them are to be asked.
+    pub loads: Loads,
     /// What is to be remembered of it for the next plan; `None` where no gateway names pods.
     pub last_policy: Option<Arc<LastPolicy>>,
     /// The policy behind it, for whoever explains it; `None` without a Workspace.

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::client_keys;
 use super::keys::{Place, Settled, data_key, gateways};
 use super::output::{Content, Output, Owner};
+use super::{client_keys, issuers};
 use crate::api::metadata::{
     CONTENT_SHA256, KEY_VERSIONS, MANAGED_BY, NAME, RETAINED_BY, WORKSPACE,
 };
@@ -13,14 +13,15 @@ use crate::facts::{
     Heir, KeyMemory, KeyRefFacts, OutputId, OutputKind, Ownership, SecretLookup, Snapshot,
     whole_second,
 };
-use crate::gateway::console;
 use crate::gateway::policy_json::{self, Rendered};
+use crate::gateway::{console, envoy};
 use crate::policy::digest::ContentId;
 use crate::policy::finding::Kind;
 use crate::policy::key::{ApiKey, Target};
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::resolve::Resolution;
 use crate::policy::table::Policy;
+use crate::policy::workspace::{GatewayKind, Workspace};
 
 /// Name of the ConfigMap with a workspace's policy.
 pub fn policy_name(workspace: &str) -> String {
@@ -68,6 +69,125 @@ pub fn config_maps(
         outputs.push(config_map(console_name(workspace), console::FILE, &text));
     }
     outputs
+}
+
+/// The files of a workspace's gateways of type Envoy.
+pub struct GatewayFiles {
+    /// ConfigMaps.
+    pub outputs: Vec<Output>,
+    /// What each of the gateways has to load; `None` without one.
+    pub awaited: Option<FilesAwaited>,
+}
+
+/// By what a gateway is known to have loaded its files.
+pub struct FilesAwaited {
+    /// Revision of the policy.
+    pub revision: ContentId,
+    /// In how many parts its subjects are.
+    pub subjects: usize,
+    /// Versions of the files that Envoy itself reads, by the name of the file.
+    pub versions: BTreeMap<Name, Name>,
+}
+
+/// The gateways of a workspace that are of type Envoy.
+pub fn gateways_of(workspace: &Workspace) -> Vec<Name> {
+    let gateways = workspace.gateways.iter();
+    let envoys = gateways.filter(|gateway| gateway.kind == GatewayKind::Envoy);
+    envoys.map(|gateway| gateway.name.clone()).collect()
+}
+
+/// Those that have files, by the names of these: of a Workspace that is not understood nothing
+/// else tells.
+pub fn gateways_found(snapshot: &Snapshot) -> Vec<Name> {
+    let ours = snapshot.outputs.iter().filter(|(_, found)| found.is_ours());
+    let gateways = ours.filter_map(|(id, _)| {
+        let rest = id.name.name.strip_prefix(&*snapshot.name.name)?;
+        let gateway = rest.strip_prefix('.')?.strip_suffix(".data")?;
+        (id.kind == OutputKind::ConfigMap).then(|| Name::from(gateway))
+    });
+    gateways.collect()
+}
+
+/// The files of these gateways. All have the same.
+pub fn gateway_files(
+    snapshot: &Snapshot,
+    gateways: &[Name],
+    policy: &Policy,
+    revision: ContentId,
+) -> GatewayFiles {
+    if gateways.is_empty() {
+        return GatewayFiles {
+            outputs: Vec::new(),
+            awaited: None,
+        };
+    }
+    let envoy::Files {
+        config,
+        data,
+        subjects,
+    } = envoy::render(&envoy::Inputs {
+        policy,
+        revision,
+        keys: &issuers::signing_keys(snapshot),
+        upstream: &snapshot.upstream,
+    });
+    let versions = data.iter().filter_map(|(file, text)| {
+        let version = discovery_version(text)?;
+        Some((Name::from(*file), version))
+    });
+    let awaited = FilesAwaited {
+        revision,
+        subjects: subjects.len(),
+        versions: versions.collect(),
+    };
+    let texts = |files: BTreeMap<&'static str, String>| {
+        let files = files.into_iter();
+        files
+            .map(|(file, text)| (Name::from(file), Content::Text(text.into())))
+            .collect()
+    };
+    let mut parts: Vec<(String, BTreeMap<Name, Content>)> = vec![
+        ("config".into(), texts(config)),
+        ("data".into(), texts(data)),
+    ];
+    for (i, text) in subjects.into_iter().enumerate() {
+        let file = Name::from(format!("subjects-{i:02}.tsv"));
+        let data = BTreeMap::from([(file, Content::Text(text.into()))]);
+        parts.push((format!("subjects-{i:02}"), data));
+    }
+    let NamespacedName {
+        namespace,
+        name: workspace,
+    } = &snapshot.name;
+    let outputs = gateways.iter().flat_map(|gateway| {
+        parts.iter().map(move |(part, data)| {
+            finished(Output {
+                id: OutputId::config_map(
+                    namespace.clone(),
+                    format!("{workspace}.{gateway}.{part}"),
+                ),
+                owner: owner_of_workspace(snapshot),
+                labels: labels(workspace),
+                annotations: BTreeMap::new(),
+                data: data.clone(),
+                secret_type: None,
+            })
+        })
+    });
+    GatewayFiles {
+        outputs: outputs.collect(),
+        awaited: Some(awaited),
+    }
+}
+
+/// The version that a file which Envoy itself reads says of itself.
+fn discovery_version(text: &str) -> Option<Name> {
+    #[derive(serde::Deserialize)]
+    struct Discovery {
+        version_info: Name,
+    }
+    let discovery: Discovery = serde_json::from_str(text).ok()?;
+    Some(discovery.version_info)
 }
 
 /// Name of the Secret with the keys of a workspace's gateway.

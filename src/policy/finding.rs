@@ -158,6 +158,14 @@ reasons! {
     SharedAudience: Warning,
         "Another Workspace takes tokens of the same audience, so that either gateway could replay at the other the tokens it is sent.",
         "Give each Workspace an audience of its own.";
+    /// An issuer whose public keys are not known.
+    IssuerKeysNotFound: Error,
+        "No usable public keys of an issuer are known, so the gateways refuse its tokens.",
+        "Put the issuer's JWKS document where jwksConfigMapRef looks for it, or let the operator read the cluster's own.";
+    /// The cluster's signing keys cannot be read any more.
+    IssuerKeysStale: Warning,
+        "The cluster's signing keys cannot be read any more, so the gateways go on with those that were read last, and refuse tokens that newer ones sign.",
+        "Bind the ClusterRole system:service-account-issuer-discovery to the operator's ServiceAccount.";
     /// A blocked client key whose Secret cannot be looked into.
     UnresolvedBlock: Warning,
         "spec.blockedSubjects names a Secret that does not exist, holds no client keys, may not be read, or is of a namespace without a binding here; only what was last known of it is blocked.",

@@ -25,6 +25,7 @@ mod deputy;
 mod ending;
 mod follow;
 mod foreign;
+mod gateways;
 mod install;
 mod keys;
 mod leader;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
         rivals::tests(),
         deputy::tests(),
         foreign::tests(),
+        gateways::tests(),
         ending::tests(),
         revocation::tests(),
         rotation::tests(),

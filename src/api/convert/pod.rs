@@ -29,12 +29,20 @@ pub fn pod(pod: &Pod) -> Option<(NamespacedName, PodFacts)> {
         Some(_) => PodPhase::Mounted,
     };
     let (hurried, hurried_at) = hurried(meta);
+    let containers = pod.status.container_statuses.iter().flatten();
+    let running = containers
+        .clone()
+        .filter_map(|container| container.state.running.as_ref()?.started_at.as_ref());
+    let started = running.chain(&pod.status.start_time).map(|time| time.0);
     let facts = PodFacts {
         uid: meta.uid.as_deref()?.into(),
         phase,
         mounts,
         hurried,
         hurried_at,
+        address: pod.status.pod_ip.as_deref().and_then(|ip| ip.parse().ok()),
+        started: started.max(),
+        restarts: containers.map(|container| container.restart_count).sum(),
     };
     Some((name, facts))
 }
@@ -109,7 +117,13 @@ mod tests {
                     {"name": "d", "emptyDir": {}},
                 ],
             },
-            "status": {"phase": "Running", "startTime": "2026-11-23T00:00:00Z"},
+            "status": {
+                "phase": "Running", "startTime": "2026-11-23T00:00:00Z", "podIP": "10.0.0.7",
+                "containerStatuses": [
+                    {"name": "c", "restartCount": 2, "state": {"running": {"startedAt": "2026-11-23T01:00:00Z"}}},
+                    {"name": "d", "restartCount": 1, "state": {"waiting": {"reason": "CrashLoopBackOff"}}},
+                ],
+            },
         })
     }
 
@@ -129,6 +143,9 @@ mod tests {
             )]
             .into(),
             hurried_at: "2026-11-24T00:00:00.25Z".parse().ok(),
+            address: "10.0.0.7".parse().ok(),
+            started: "2026-11-23T01:00:00Z".parse().ok(),
+            restarts: 3,
         };
         assert_eq!(facts(stored()), want);
     }

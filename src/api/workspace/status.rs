@@ -163,13 +163,17 @@ pub struct GatewayPods {
     /// Number of those whose kubelet was told of the present files. It then takes well under a
     /// second to show them to the pod.
     pub hurried: i64,
-    /// Those whose kubelet was not: at most 10.
+    /// Number of pods that have loaded the present files, as they say themselves when the operator
+    /// asks them. Unset = they are about to, for up to two minutes, or the gateway cannot say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loaded: Option<i64>,
+    /// Those whose kubelet was not told, or that have not loaded the files in time: at most 10.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub lagging: Vec<LaggingPod>,
 }
 
-/// A pod whose kubelet was not told of the present files.
+/// A pod whose kubelet was not told of the present files, or that has not loaded them in time.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct LaggingPod {
@@ -178,6 +182,12 @@ pub struct LaggingPod {
     /// Hex SHA-256 of the files its kubelet was last told of. Unset = none yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hurried_for: Option<String>,
+    /// Revision of the policy that it has loaded. Unset = none, or not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loaded_revision: Option<String>,
+    /// Why it has not loaded the present files. Unset = it has, or still has time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// How well a gateway holds a limit.

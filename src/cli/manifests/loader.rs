@@ -22,7 +22,7 @@ use super::{Manifests, Origin};
 use crate::api::admission::{self, admit};
 use crate::api::metadata::{MANAGED_BY, NAME, WORKSPACE};
 use crate::api::{ApiKeyRef, Guarded, RoleBinding, Workspace, convert};
-use crate::facts::Invalid;
+use crate::facts::{Invalid, KeySetId};
 use crate::policy::finding::{Kind, ObjectId};
 use crate::policy::name::{Name, NamespacedName};
 
@@ -86,6 +86,14 @@ impl Loader {
                 Some(object.problem(fault, reason::INVALID_KEY_SET))
             });
             self.manifests.key_sets.extend(problems);
+            let named = self.config_maps.iter().find(|(named, _)| *named == name);
+            if let Some((_, object)) = named {
+                let lookup = key_set::lookup(&object.value, &key);
+                let config_map = name;
+                self.manifests
+                    .jwks
+                    .insert(KeySetId { config_map, key }, lookup);
+            }
         }
         (self.manifests, self.problems)
     }

@@ -24,7 +24,7 @@ pub use secret::SecretManifest;
 
 use serde::de::DeserializeOwned;
 
-use crate::facts::{BindingFacts, KeyRefFacts, WorkspaceFacts};
+use crate::facts::{BindingFacts, JwksLookup, KeyRefFacts, KeySetId, WorkspaceFacts};
 use crate::policy::finding::ObjectId;
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::selector::Labels;
@@ -43,6 +43,8 @@ pub struct Manifests {
     pub refused: BTreeMap<ObjectId, Option<NamespacedName>>,
     /// What is wrong with the public keys of issuers: it keeps nobody from reading the rest.
     pub key_sets: Vec<Problem>,
+    /// Those public keys, where they are among the files.
+    pub jwks: BTreeMap<KeySetId, JwksLookup>,
     /// Where our objects are.
     pub origins: BTreeMap<ObjectId, Origin>,
     /// What was left out and may surprise.

@@ -15,7 +15,10 @@ use super::failure::{Exit, Failure};
 use super::folder::{self, Readers};
 use super::screen::{Format, answer, say, warning_prefix};
 use super::source::SourceArgs;
-use crate::facts::OutputId;
+use super::upstream::UpstreamArgs;
+use crate::facts::{JwksLookup, OutputId};
+use crate::plan::world;
+use crate::policy::jwks::canonical;
 use crate::policy::name::NamespacedName;
 use manifest::{Keys, Manifest};
 use report::{Change, Report, Written};
@@ -46,6 +49,12 @@ pub struct Args {
     /// The time to render for, such as 2026-12-01T00:00:00Z [default: now]
     #[arg(long, value_name = "TIME")]
     now: Option<Timestamp>,
+    /// The signing keys of the cluster that manifests are for, as its /openid/v1/jwks has them:
+    /// without, rendered gateways refuse tokens of its ServiceAccounts
+    #[arg(long, value_name = "FILE")]
+    cluster_jwks: Option<PathBuf>,
+    #[command(flatten)]
+    upstream: UpstreamArgs,
     /// Write the values of Secrets, too, into files only you can read
     #[arg(long)]
     with_keys: bool,
@@ -67,7 +76,12 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         return Err(Failure::BadInput(message.to_owned()));
     }
     let now = args.now.unwrap_or_else(Timestamp::now);
-    let source = args.source.read()?;
+    let mut source = args.source.read()?;
+    source.world = source.world.with_upstream(args.upstream.upstream.clone());
+    if let Some(path) = &args.cluster_jwks {
+        let keys = cluster_keys(path)?;
+        source.world.apply(world::Change::ClusterKeys(keys));
+    }
     let plans = source.plans(now)?;
     let keys = if args.with_keys {
         Keys::From(&source.materials)
@@ -126,6 +140,16 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let fine = report.is_fine() || !args.source.is_strict();
     Ok(if fine { Exit::Done } else { Exit::No })
+}
+
+/// The signing keys of a cluster, from a file.
+fn cluster_keys(path: &Path) -> Result<JwksLookup, Failure> {
+    let place = path.display();
+    let document = std::fs::read(path)
+        .map_err(|error| Failure::BadInput(format!("{place} cannot be read: {error}")))?;
+    let document =
+        canonical(&document).map_err(|flaw| Failure::BadInput(format!("{place} {flaw}")))?;
+    Ok(JwksLookup::Known(document.into()))
 }
 
 /// Brings a folder up to date. Only what covers all workspaces may say what is left over.

@@ -20,8 +20,9 @@ use crate::api::metadata::{MANAGED_BY, NAME};
 use crate::api::{ApiKeyRef, Guarded, RoleBinding, Workspace, convert};
 use crate::cli::failure::Failure;
 use crate::cli::screen::{say, warning_prefix};
+use crate::controller::key_set;
 use crate::facts::{
-    BindingFacts, KeyRefFacts, OutputFacts, SecretFacts, StatusMark, WorkspaceFacts,
+    BindingFacts, JwksLookup, KeyRefFacts, OutputFacts, SecretFacts, StatusMark, WorkspaceFacts,
 };
 use crate::plan::output::{Status, StatusUpdate};
 use crate::plan::world::{Access, Change, Unseen, World};
@@ -133,6 +134,7 @@ impl Fetched {
             };
             world.apply(Change::SecretAccess(namespace, access));
         }
+        self.read_keys(&mut world).await;
         // Nothing the command line answers depends on pods.
         for scope in world.pod_scopes() {
             world.apply(Change::PodAccess(scope, Access::Denied));
@@ -150,6 +152,27 @@ impl Fetched {
             only,
             existing: existing.map(|facts| facts.object.name.clone()).collect(),
         })
+    }
+}
+
+impl Fetched {
+    /// Reads public keys that gateways check tokens by. Those that may not be seen are assumed.
+    async fn read_keys(&self, world: &mut World) {
+        for id in world.key_sets() {
+            let api: Api<ConfigMap> =
+                Api::namespaced(self.client.clone(), &id.config_map.namespace);
+            let lookup = match api.get_opt(&id.config_map.name).await {
+                Ok(Some(object)) => key_set::read(&object, &id.key),
+                Ok(None) => JwksLookup::Absent,
+                Err(_) => JwksLookup::Assumed,
+            };
+            world.apply(Change::KeySet(id, lookup));
+        }
+        if world.needs_cluster_keys() {
+            let keys = key_set::of_cluster(&self.client).await;
+            let keys = keys.map_or(JwksLookup::Assumed, JwksLookup::Known);
+            world.apply(Change::ClusterKeys(keys));
+        }
     }
 }
 

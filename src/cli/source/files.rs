@@ -55,6 +55,7 @@ pub fn read(
         secrets,
         refused,
         key_sets,
+        jwks,
         origins,
         notes: _,
     } = manifests;
@@ -67,6 +68,9 @@ pub fn read(
     changes
         .chain(keys.into_iter().map(Change::KeyRef))
         .for_each(|change| drop(world.apply(change)));
+    for (id, lookup) in jwks {
+        world.apply(Change::KeySet(id, lookup));
+    }
     let mut materials = BTreeMap::new();
     for (name, SecretManifest { meta, values }) in secrets {
         let mut facts = convert::secret(&meta);

@@ -226,6 +226,9 @@ mod tests {
                 Observation::Access(namespace, access) => format!("{namespace:?} {access:?}"),
                 Observation::PodAccess(scope, access) => format!("{scope:?} {access:?}"),
                 Observation::Models(models) => format!("models of {}", models.as_of()),
+                other @ (Observation::KeySet(..) | Observation::ClusterKeys(_)) => {
+                    format!("{other:?}")
+                }
             })
             .collect();
         told.sort();

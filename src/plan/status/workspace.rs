@@ -16,7 +16,7 @@ use crate::policy::grant::Phase;
 use crate::policy::model::ModelSet;
 use crate::policy::resolve::Resolution;
 use crate::policy::rotation::Rotation;
-use crate::policy::workspace::{GatewayKind, Workspace};
+use crate::policy::workspace::Workspace;
 
 /// Most bytes of models in a status: a status repeats the spec, and both have to fit into one
 /// object. Lists past them are left out.
@@ -73,31 +73,20 @@ pub fn accepted(
     let mut conditions = Conditions::of(object, snapshot.now);
     let message = "The spec makes sense as a whole.";
     conditions.set(conditions::ACCEPTED, Is::True, reason::ACCEPTED, message);
-    let gateways: Vec<_> = gateways(snapshot).collect();
-    let outputs = plan
-        .outputs
-        .iter()
-        .filter(|output| output.id.kind == OutputKind::ConfigMap || gateways.contains(&output.id));
+    let secrets: Vec<_> = gateways(snapshot).collect();
+    let outputs = plan.outputs.iter().filter(|output| match output.id.kind {
+        OutputKind::ConfigMap => !is_gateway_file(workspace, output),
+        OutputKind::Secret => secrets.contains(&output.id),
+    });
     let unwritten = unwritten.or_else(|| keyless(snapshot, settled));
-    let (is, why, message) = match (unwritten, workspace.gateways.first()) {
-        (Some((reason, message)), _) => (Is::False, reason, message),
-        (None, Some(gateway)) => {
-            let kind = match gateway.kind {
-                GatewayKind::Envoy => "Envoy",
-                GatewayKind::LiteLlm => "LiteLLM",
-            };
-            let message = format!(
-                "Gateway '{}' is of type {kind}, which this release does not render: only policy.json is \
-                 written, and nothing enforces it. Remove spec.gateways, or use a release that does.",
-                gateway.name
-            );
-            (Is::False, reason::UNSUPPORTED_GATEWAY, message)
-        }
-        (None, None) => (
-            Is::True,
-            reason::PROGRAMMED,
-            "The policy is written.".to_owned(),
-        ),
+    if unwritten.is_none() && plan.loads.are_awaited() {
+        return None;
+    }
+    let trouble = unwritten.or_else(|| gateways::trouble(snapshot, workspace, plan));
+    let written = || gateways::progress(plan).to_owned();
+    let (is, why, message) = match trouble {
+        Some((reason, message)) => (Is::False, reason, message),
+        None => (Is::True, reason::PROGRAMMED, written()),
     };
     conditions.set(conditions::PROGRAMMED, is, why, message);
     gateways::prompt_projection(&mut conditions, snapshot, workspace, plan);
@@ -145,6 +134,16 @@ pub fn accepted(
         next_transition: time(plan.wake_at),
     };
     update(object, status, Status::Workspace)
+}
+
+/// Whether a ConfigMap is a file of one gateway, which `status.gateways` counts.
+fn is_gateway_file(workspace: &Workspace, output: &Output) -> bool {
+    let Some((_, rest)) = output.id.name.name.split_once('.') else {
+        return false;
+    };
+    let gateway = rest.rsplit_once('.').map(|(gateway, _)| gateway);
+    let mut gateways = workspace.gateways.iter();
+    gateways.any(|known| Some(&*known.name) == gateway)
 }
 
 /// The status of a Workspace whose spec is not understood, if it differs.

@@ -376,9 +376,15 @@ fn a_workspace_that_is_not_understood_denies_everything() {
 #[test]
 fn a_gateway_this_release_cannot_render_is_never_ready() {
     let stage = open(
-        json!({"gateways": [{"name": "edge", "type": "Envoy"}]}),
+        json!({"gateways": [{"name": "edge", "type": "Envoy"}, {"name": "proxy", "type": "LiteLLM"}]}),
         &[],
     );
     let ready = condition(&stage.plan(), "Ready", "claude/production");
     assert_eq!(ready, ("False".into(), "UnsupportedGateway".into()));
+    let stage = open(
+        json!({"gateways": [{"name": "edge", "type": "Envoy"}]}),
+        &[],
+    );
+    let ready = condition(&stage.plan(), "Ready", "claude/production");
+    assert_eq!(ready, ("True".into(), "Ready".into()));
 }

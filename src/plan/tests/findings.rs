@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::stage::{
     KEY_A, KEY_B, NOW, Stage, binding, key, namespace, object, secret, service, workspace,
 };
+use crate::facts::JwksLookup;
 use crate::plan::output::Status;
+use crate::plan::world::Change;
 use crate::policy::finding::{Finding, Kind, Reason, Severity};
 
 fn corp(url: &str) -> Value {
@@ -189,6 +191,11 @@ fn stage_for(reason: Reason, found: bool) -> Stage {
             objects.truncate(if found { 1 } else { 2 });
             objects
         }
+        Reason::IssuerKeysNotFound | Reason::IssuerKeysStale => {
+            vec![workspace(
+                json!({"gateways": [{"name": "edge", "type": "Envoy"}]}),
+            )]
+        }
         Reason::UnknownConsoleRole => {
             let mut console = binding(
                 "claude/a",
@@ -208,6 +215,11 @@ fn stage_for(reason: Reason, found: bool) -> Stage {
     };
     let mut stage = Stage::with(&objects);
     stage.at(now);
+    stage.remove(Change::ClusterKeys(match (reason, found) {
+        (Reason::IssuerKeysNotFound, true) => JwksLookup::Unread("403".into()),
+        (Reason::IssuerKeysStale, true) => JwksLookup::Stale("{}".into(), "403".into()),
+        _ => JwksLookup::Known("{}".into()),
+    }));
     stage
 }
 

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::api::{Guarded, convert};
-use crate::facts::{OutputFacts, OutputKind, Ownership, SecretFacts, Snapshot};
+use crate::facts::{JwksLookup, OutputFacts, OutputKind, Ownership, SecretFacts, Snapshot};
 use crate::material::KeyMaterial;
 use crate::plan::output::{Content, Output, Owner, Plan, Status};
 use crate::plan::plan;
@@ -32,8 +32,10 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new() -> Self {
+        let mut world = World::new(Arc::new(Catalogue::built_in()), Unseen::Absent);
+        world.apply(Change::ClusterKeys(JwksLookup::Known("{}".into())));
         Self {
-            world: World::new(Arc::new(Catalogue::built_in()), Unseen::Absent),
+            world,
             now: NOW.parse().unwrap(),
             skew: None,
             versions: 0,
@@ -134,6 +136,14 @@ impl Stage {
             });
         }
         plan
+    }
+
+    /// A ConfigMap as it is once it was written.
+    pub(super) fn put(&mut self, output: &Output) {
+        self.versions += 1;
+        let facts = written(output, &self.versions.to_string());
+        self.world
+            .apply(Change::ConfigMap(output.id.name.clone(), facts));
     }
 
     /// Changes whose a Secret of ours is.

@@ -48,6 +48,9 @@ impl World {
             } => self.pods.set(&scope, &name, Some((version, facts))),
             Change::PodGone(scope, name) => self.pods.set(&scope, &name, None),
             Change::Hurried(hurried) => self.pods.hurried(&hurried),
+            Change::Reported(reported) => self.pods.reported(reported),
+            Change::KeySet(id, lookup) => self.jwks.set(&id, lookup),
+            Change::ClusterKeys(keys) => self.jwks.set_cluster(keys),
             Change::SecretValues {
                 name,
                 resource_version,
@@ -68,6 +71,7 @@ impl World {
         let owner = (Kind::Workspace, name.clone());
         self.references.set(owner.clone(), name, named);
         self.pods.set_workspace(name, facts.map(|facts| &**facts));
+        self.jwks.set_workspace(name, facts.map(|facts| &**facts));
         if facts.is_none() {
             self.last_policies.remove(name);
         }

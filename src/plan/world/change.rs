@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::pods::Hurried;
+use super::pods::{Hurried, Reported};
 use crate::facts::{
-    BindingFacts, KeyRefFacts, OutputFacts, PodFacts, PodScope, SecretFacts, WorkspaceFacts,
+    BindingFacts, JwksLookup, KeyRefFacts, KeySetId, OutputFacts, PodFacts, PodScope, SecretFacts,
+    WorkspaceFacts,
 };
 use crate::policy::key::ValueFacts;
 use crate::policy::name::{Name, NamespacedName};
@@ -42,6 +43,12 @@ pub enum Change {
     PodGone(PodScope, Name),
     /// A pod was hurried.
     Hurried(Hurried),
+    /// What the gateway in a pod says that it has loaded.
+    Reported(Reported),
+    /// What a ConfigMap has as the public keys of an issuer.
+    KeySet(KeySetId, JwksLookup),
+    /// What this cluster signs ServiceAccount tokens with.
+    ClusterKeys(JwksLookup),
     /// The data keys of a Secret, read at this resourceVersion.
     SecretValues {
         name: NamespacedName,

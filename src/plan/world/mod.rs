@@ -5,12 +5,13 @@ mod apply;
 mod attached;
 mod change;
 mod claims;
+mod jwks;
 mod names;
 mod pods;
 mod references;
 
 pub use change::{Access, Change, Unseen};
-pub use pods::Hurried;
+pub use pods::{Hurried, Reported};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -20,9 +21,11 @@ use jiff::Timestamp;
 use super::client_keys;
 use super::keys::data_key;
 use crate::facts::{
-    BindingFacts, KeyMemory, KeyRefFacts, LastPolicy, OutputFacts, OutputId, OutputKind, Ownership,
-    PodScope, Rival, Rivalry, SecretFacts, SecretLookup, Snapshot, WorkspaceFacts, in_use,
+    BindingFacts, KeyMemory, KeyRefFacts, KeySetId, LastPolicy, OutputFacts, OutputId, OutputKind,
+    Ownership, PodScope, Rival, Rivalry, SecretFacts, SecretLookup, Snapshot, WorkspaceFacts,
+    in_use,
 };
+use crate::gateway::envoy::Upstream;
 use crate::policy::catalogue::Catalogue;
 use crate::policy::digest::{Digest, Fingerprint};
 use crate::policy::finding::Kind;
@@ -31,6 +34,7 @@ use crate::policy::resolve::ClientKeyRival;
 use crate::policy::selector::Labels;
 use attached::Attached;
 use claims::{Claim, Claims};
+use jwks::Jwks;
 use names::Names;
 use pods::Pods;
 use references::References;
@@ -60,6 +64,8 @@ pub struct World {
     claims: Claims,
     names: Names,
     pods: Pods,
+    jwks: Jwks,
+    upstream: Arc<Upstream>,
     last_policies: HashMap<NamespacedName, Arc<LastPolicy>>,
 }
 
@@ -90,8 +96,16 @@ impl World {
             claims: Claims::default(),
             names: Names::default(),
             pods: Pods::default(),
+            jwks: Jwks::default(),
+            upstream: Arc::default(),
             last_policies: HashMap::new(),
         }
+    }
+
+    /// The same, with gateways that send to this address.
+    pub fn with_upstream(self, upstream: Upstream) -> Self {
+        let upstream = Arc::new(upstream);
+        Self { upstream, ..self }
     }
 
     /// Takes another catalogue; whoever exists is affected by what models are known.
@@ -129,6 +143,16 @@ impl World {
         self.pods.scopes()
     }
 
+    /// ConfigMaps with public keys that must be looked at.
+    pub fn key_sets(&self) -> BTreeSet<KeySetId> {
+        self.jwks.sets()
+    }
+
+    /// Whether it must be known what this cluster signs ServiceAccount tokens with.
+    pub fn needs_cluster_keys(&self) -> bool {
+        self.jwks.needs_cluster()
+    }
+
     /// Remembers what was planned for a workspace with pods to hurry; nothing forgets it.
     pub fn planned(&mut self, workspace: &NamespacedName, last: Option<Arc<LastPolicy>>) {
         match last {
@@ -137,8 +161,8 @@ impl World {
         }
     }
 
-    /// What is known about one workspace; `None` while Secrets of a namespace it needs, or pods
-    /// of its gateways, have not been looked at.
+    /// What is known about one workspace; `None` while Secrets of a namespace it needs, pods of its
+    /// gateways, or public keys of its issuers, have not been looked at.
     pub fn snapshot(&self, workspace: &NamespacedName, now: Timestamp) -> Option<Snapshot> {
         let nothing = Attached::default();
         let attached = self.attached.get(workspace).unwrap_or(&nothing);
@@ -164,6 +188,9 @@ impl World {
             client_key_rivals: self.client_key_rivals(workspace, attached),
             failures: BTreeMap::new(),
             pods: self.pods.of_workspace(workspace, self.unseen)?,
+            loads: self.pods.loads_of(workspace),
+            jwks: self.jwks.of_workspace(workspace, self.unseen)?,
+            upstream: self.upstream.clone(),
             unhurried: BTreeMap::new(),
             last_policy: self.last_policies.get(workspace).cloned(),
             catalogue: self.catalogue.clone(),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::Affected;
 use super::change::{Access, Unseen};
-use crate::facts::{PodFacts, PodLookup, PodScope, WorkspaceFacts};
+use crate::facts::{Load, PodFacts, PodLookup, PodScope, WorkspaceFacts};
 use crate::policy::digest::Digest;
 use crate::policy::name::{Name, NamespacedName};
 
@@ -29,6 +29,7 @@ struct Scope {
 struct Pod {
     version: Option<u64>,
     facts: Arc<PodFacts>,
+    load: Option<Load>,
 }
 
 /// What a pod was hurried for, as the answer to the patch has it.
@@ -44,6 +45,17 @@ pub struct Hurried {
     pub contents: BTreeMap<Name, Digest>,
     /// When.
     pub at: Option<Timestamp>,
+}
+
+/// What the gateway in a pod says that it has loaded.
+#[derive(Clone, Debug)]
+pub struct Reported {
+    /// The pod.
+    pub pod: NamespacedName,
+    /// The pod as it was when it was asked.
+    pub asked: Arc<PodFacts>,
+    /// What it says.
+    pub load: Load,
 }
 
 impl Pods {
@@ -107,6 +119,16 @@ impl Pods {
         Some(pods)
     }
 
+    /// What the pods of a workspace's gateways say that they have loaded, as far as they were asked.
+    pub fn loads_of(&self, workspace: &NamespacedName) -> BTreeMap<Name, Load> {
+        let scopes = self.gateways.get(workspace).into_iter();
+        let scopes = scopes.flat_map(|gateways| gateways.values());
+        let pods = scopes.filter_map(|scope| self.scopes.get(scope));
+        let pods = pods.flat_map(|scope| &scope.by_name);
+        pods.filter_map(|(name, pod)| Some((name.clone(), pod.load.clone()?)))
+            .collect()
+    }
+
     /// Whether the pods of a scope may be looked at.
     pub fn set_access(&mut self, scope: &PodScope, access: Access) -> Affected {
         let Some(scope) = self.scopes.get_mut(scope) else {
@@ -146,9 +168,17 @@ impl Pods {
                 known.version = version;
                 Affected::new()
             }
-            _ => {
+            known => {
+                // A gateway that has started anew has to be asked anew.
+                let same = known.filter(|known| known.facts.is_same_run(&facts));
+                let load = same.and_then(|known| known.load.take());
                 let facts = Arc::new(facts);
-                scope.by_name.insert(name.clone(), Pod { version, facts });
+                let pod = Pod {
+                    version,
+                    facts,
+                    load,
+                };
+                scope.by_name.insert(name.clone(), pod);
                 scope.workspaces.clone()
             }
         }
@@ -170,6 +200,25 @@ impl Pods {
                 let facts = Arc::make_mut(&mut pod.facts);
                 facts.hurried.clone_from(&hurried.contents);
                 facts.hurried_at = hurried.at;
+                affected.extend(scope.workspaces.iter().cloned());
+            }
+        }
+        affected
+    }
+
+    /// A pod was asked: all scopes that have it know.
+    pub fn reported(&mut self, reported: Reported) -> Affected {
+        let Reported { pod, asked, load } = reported;
+        let mut affected = Affected::new();
+        for (of, scope) in &mut self.scopes {
+            let known = scope.by_name.get_mut(&pod.name);
+            let known = known.filter(|known| {
+                of.namespace == pod.namespace
+                    && known.facts.is_same_run(&asked)
+                    && known.load.as_ref() != Some(&load)
+            });
+            if let Some(known) = known {
+                known.load = Some(load.clone());
                 affected.extend(scope.workspaces.iter().cloned());
             }
         }

@@ -1,0 +1,39 @@
+//! Facts about the public keys of issuers, by which a gateway checks their tokens.
+//! Must not hold a private key: what is here has passed [`canonical`].
+//!
+//! [`canonical`]: crate::policy::jwks::canonical
+
+use std::sync::Arc;
+
+use crate::policy::jwks::Flaw;
+use crate::policy::name::{Name, NamespacedName};
+
+/// Where a ConfigMap has the public keys of an issuer.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct KeySetId {
+    /// The ConfigMap.
+    pub config_map: NamespacedName,
+    /// The data key in it.
+    pub key: Name,
+}
+
+/// What is known of an issuer's public keys.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum JwksLookup {
+    /// These, as a canonical document.
+    Known(Arc<str>),
+    /// These as of when they were last read; why they cannot be read now.
+    Stale(Arc<str>, Name),
+    /// The gateway fetches them from this URL.
+    Fetched(Name),
+    /// There is no such ConfigMap.
+    Absent,
+    /// The ConfigMap has no text under the data key.
+    KeyMissing,
+    /// What is there is no document of public keys.
+    Flawed(Flaw),
+    /// They cannot be read, and never were; why.
+    Unread(Name),
+    /// Nobody looked.
+    Assumed,
+}

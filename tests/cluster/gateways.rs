@@ -1,0 +1,309 @@
+//! Gateways of type Envoy: their files, the public keys in them, and what is said of a gateway
+//! that has loaded them, or has not. Must not run an Envoy: what stands for a pod here is a server
+//! in this process at the pod's address.
+
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use axum::{Router, extract::State, routing::get};
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::{
+    cluster::Cluster,
+    operator::{Operator, Settings, allow_pods},
+    resource::{self, api, binding, config_map, delete, merge, until, workspace},
+    suite::{Test, test},
+    wait,
+};
+
+/// How long a step may take.
+const SOON: Duration = Duration::from_secs(20);
+
+/// How long a gateway may take to load what was written, and a little more.
+const LIMIT: Duration = Duration::from_secs(130);
+
+/// Where the pod is: on this machine, and nobody else's.
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 8, 81);
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test(
+            "a gateway has its files, follows the keys of its issuers, and loses what is not needed",
+            files,
+        )
+        .also_namespaced(),
+        test(
+            "a gateway that has not loaded what was written is told of after two minutes, and once it has",
+            loaded,
+        ),
+    ]
+}
+
+/// A JWKS document with one key.
+fn document(kid: &str) -> String {
+    let key = json!({"kty": "RSA", "kid": kid, "n": "n".repeat(342), "e": "AQAB", "use": "sig"});
+    json!({"keys": [key]}).to_string()
+}
+
+async fn files(cluster: &Cluster) -> Result<()> {
+    let namespace = cluster.namespace("gateway").await?;
+    let home = namespace.as_str();
+    let corp = |kid: &str| config_map(home, "corp-jwks", "jwks.json", &document(kid));
+    let spec = json!({
+        "gateways": [{"name": "edge", "type": "Envoy"}],
+        "authentication": {"issuers": [
+            {"name": "cluster", "type": "Kubernetes", "audiences": ["claude"]},
+            {"name": "corp", "type": "OIDC", "issuerURL": "https://login.example.com",
+             "jwksConfigMapRef": {"name": "corp-jwks", "key": "jwks.json"}, "audiences": ["claude"]},
+        ]},
+    });
+    let objects = [
+        corp("kid-a"),
+        workspace(home, "one", spec),
+        binding(home, "users", "one", "user", &["app"]),
+    ];
+    resource::create(cluster, &objects).await?;
+    let _operator = Operator::start(
+        cluster,
+        Settings {
+            secrets_in: &[home],
+            ..Settings::default()
+        },
+    )
+    .await?;
+    let (workspaces, config_maps) = (
+        api(&cluster.client(), "Workspace", home),
+        api(&cluster.client(), "ConfigMap", home),
+    );
+    until(&workspaces, "one", ("Programmed", "True", ""), SOON).await?;
+    let names = named(&config_maps).await?;
+    let edge = ["one.edge.config", "one.edge.data", "one.edge.subjects-00"];
+    ensure!(edge.iter().all(|name| names.contains(*name)), "{names:?}");
+    for name in edge {
+        let object = config_maps.get(name).await?;
+        let owners = object.metadata.owner_references.clone().unwrap_or_default();
+        let owner = owners.first().context("an owner")?;
+        assert_eq!(
+            (&*owner.kind, &*owner.name, owner.controller),
+            ("Workspace", "one", Some(true))
+        );
+    }
+
+    let published = cluster.kubectl_ok(&["get", "--raw", "/openid/v1/jwks"])?;
+    let published: Value = serde_json::from_str(&published)?;
+    let own = published["keys"][0]["kid"]
+        .as_str()
+        .context("a kid")?
+        .to_owned();
+    jwt(&config_maps, &["kid-a", &own], &[]).await?;
+    let version = |object: DynamicObject| object.metadata.resource_version;
+    let config = version(config_maps.get(edge[0]).await?);
+    merge(
+        &config_maps,
+        "corp-jwks",
+        json!({"data": {"jwks.json": document("kid-b")}}),
+    )
+    .await?;
+    jwt(&config_maps, &["kid-b", &own], &["kid-a"]).await?;
+
+    for broken in [Some("{}"), None] {
+        match broken {
+            Some(text) => drop(
+                merge(
+                    &config_maps,
+                    "corp-jwks",
+                    json!({"data": {"jwks.json": text}}),
+                )
+                .await?,
+            ),
+            None => delete(&config_maps, "corp-jwks").await?,
+        }
+        let missing = ("Programmed", "False", "IssuerKeysNotFound");
+        let message = until(&workspaces, "one", missing, SOON).await?;
+        ensure!(message.contains("corp-jwks"), "{message}");
+        jwt(&config_maps, &[&own], &["kid-b"]).await?;
+        resource::until_ready(cluster, home, &["RoleBinding/users"], SOON).await?;
+    }
+    resource::create(cluster, &[corp("kid-c")]).await?;
+    jwt(&config_maps, &["kid-c", &own], &[]).await?;
+    until(&workspaces, "one", ("Programmed", "True", ""), SOON).await?;
+    assert_eq!(
+        version(config_maps.get(edge[0]).await?),
+        config,
+        "it needs no restart"
+    );
+
+    merge(&workspaces, "one", json!({"spec": {"gateways": null}})).await?;
+    for name in edge {
+        wait::until_gone(&config_maps, name, SOON).await?;
+    }
+    ensure!(named(&config_maps).await?.contains("corp-jwks"), "not ours");
+    Ok(())
+}
+
+async fn named(config_maps: &Api<DynamicObject>) -> Result<BTreeSet<String>> {
+    let listed = config_maps.list(&ListParams::default()).await?;
+    let names = listed.items.into_iter();
+    Ok(names.filter_map(|object| object.metadata.name).collect())
+}
+
+/// Waits until `jwt.json` names these and not those.
+async fn jwt(config_maps: &Api<DynamicObject>, with: &[&str], without: &[&str]) -> Result<()> {
+    wait::until(config_maps, "one.edge.data", SOON, |object| {
+        let text = object.data["data"]["jwt.json"].as_str()?;
+        let all = with.iter().all(|kid| text.contains(kid));
+        (all && !without.iter().any(|kid| text.contains(kid))).then_some(())
+    })
+    .await
+    .with_context(|| format!("with {with:?}, without {without:?}"))
+}
+
+/// What the pod says that it has loaded.
+#[derive(Clone, Default)]
+struct Says(Arc<Mutex<(Value, Value)>>);
+
+impl Says {
+    /// All that is written now.
+    async fn all(&self, config_maps: &Api<DynamicObject>, home: &str) -> Result<()> {
+        let policy = config_maps.get("one.policy").await?;
+        let policy = resource::policy(&policy).context("a policy")?;
+        let data = config_maps.get("one.edge.data").await?;
+        let version = |file: &str| -> Result<Value> {
+            let text = data.data["data"][file].as_str().context("a file")?;
+            Ok(serde_json::from_str::<Value>(text)?["version_info"].clone())
+        };
+        let filter =
+            |name: &str| format!("extension_config_discovery.http_filter.{name}.version_text");
+        let loaded = json!({
+            "workspace": format!("{home}/one"), "config": "k", "revision": policy["revision"],
+            "subjects": {"expected": 1, "differ": []}, "error": null,
+        });
+        let stats = json!({"stats": [
+            {"name": filter("jwt"), "value": version("jwt.json")?},
+            {"name": filter("ratelimit"), "value": version("ratelimit.json")?},
+            {"name": "cluster_manager.cds.version_text", "value": version("clusters.json")?},
+        ]});
+        *self.0.lock().expect("not poisoned") = (loaded, stats);
+        Ok(())
+    }
+
+    async fn serve(&self) -> Result<JoinHandle<()>> {
+        let listener = TcpListener::bind(SocketAddr::from((ADDRESS, 8081))).await?;
+        let said = |says: &Self| says.0.lock().expect("not poisoned").clone();
+        let router = Router::new()
+            .route(
+                "/loaded",
+                get(async move |State(says): State<Self>| said(&says).0.to_string()),
+            )
+            .route(
+                "/stats",
+                get(async move |State(says): State<Self>| said(&says).1.to_string()),
+            )
+            .with_state(self.clone());
+        Ok(tokio::spawn(async move {
+            axum::serve(listener, router).await.expect("it serves");
+        }))
+    }
+}
+
+async fn loaded(cluster: &Cluster) -> Result<()> {
+    let namespace = cluster.namespace("loaded").await?;
+    let home = namespace.as_str();
+    let edge =
+        json!({"name": "edge", "type": "Envoy", "podSelector": {"matchLabels": {"app": "edge"}}});
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "edge-1", "namespace": home, "labels": {"app": "edge"}},
+        "spec": {
+            "containers": [{"name": "envoy", "image": "example.com/envoy"}],
+            "volumes": [{"name": "gateway", "configMap": {"name": "one.edge.data"}}],
+        },
+    });
+    let objects = [workspace(home, "one", json!({"gateways": [edge]})), pod];
+    resource::create(cluster, &objects).await?;
+    let pods = api(&cluster.client(), "Pod", home);
+    // As its kubelet would say.
+    let status = json!({"status": {
+        "phase": "Running", "startTime": "2026-01-01T00:00:00Z",
+        "podIP": ADDRESS, "podIPs": [{"ip": ADDRESS}],
+    }});
+    pods.patch_status("edge-1", &PatchParams::default(), &Patch::Merge(status))
+        .await?;
+    allow_pods(cluster, home)?;
+    let _operator = Operator::start(
+        cluster,
+        Settings {
+            secrets_in: &[home],
+            ..Settings::default()
+        },
+    )
+    .await?;
+    let (workspaces, config_maps) = (
+        api(&cluster.client(), "Workspace", home),
+        api(&cluster.client(), "ConfigMap", home),
+    );
+    wait::until(&config_maps, "one.edge.data", SOON, |_| Some(())).await?;
+    let says = Says::default();
+    says.all(&config_maps, home).await?;
+    let server = says.serve().await?;
+    until_loaded(&workspaces, 1).await?;
+    until(&workspaces, "one", ("Programmed", "True", ""), SOON).await?;
+
+    resource::create(cluster, &[binding(home, "users", "one", "user", &["app"])]).await?;
+    let revision = wait::until(&config_maps, "one.policy", SOON, |object| {
+        let policy = resource::policy(object)?;
+        (!policy["subjects"].as_object()?.is_empty()).then(|| policy["revision"].clone())
+    })
+    .await?;
+    let pending = wait::until(&workspaces, "one", SOON, |object| {
+        let status = &object.data["status"];
+        let current = status["policyRevision"] == revision;
+        let pods = &status["gateways"][0]["pods"];
+        (current && pods["hurried"] == 1)
+            .then(|| (pods.clone(), object.metadata.resource_version.clone()))
+    })
+    .await?;
+    ensure!(pending.0["loaded"].is_null(), "{}", pending.0);
+    let mut told = Vec::new();
+    let late = wait::until(&workspaces, "one", LIMIT, |object| {
+        told.push(object.metadata.resource_version.clone());
+        let condition = resource::condition(object, "Programmed")?;
+        (condition["reason"] == "NotLoaded")
+            .then(|| (condition.clone(), object.data["status"].clone()))
+    })
+    .await?;
+    told.dedup();
+    assert_eq!(told.len(), 2, "nothing is said while there is time");
+    let message = late.0["message"].as_str().context("a message")?;
+    ensure!(
+        message.contains("Pod edge-1 of gateway 'edge'"),
+        "{message}"
+    );
+    let lagging = &late.1["gateways"][0]["pods"]["lagging"][0];
+    ensure!(
+        lagging["name"] == "edge-1" && lagging["loadedRevision"].is_string(),
+        "{lagging}"
+    );
+
+    says.all(&config_maps, home).await?;
+    until(&workspaces, "one", ("Programmed", "True", ""), SOON).await?;
+    until_loaded(&workspaces, 1).await?;
+    server.abort();
+    Ok(())
+}
+
+async fn until_loaded(workspaces: &Api<DynamicObject>, count: i64) -> Result<()> {
+    wait::until(workspaces, "one", SOON, |object| {
+        let pods = &object.data["status"]["gateways"][0]["pods"];
+        (pods["loaded"] == count && pods["total"] == count).then_some(())
+    })
+    .await
+    .context("it should be loaded")
+}
