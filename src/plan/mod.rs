@@ -160,7 +160,8 @@ fn attached(
             .get(&key.object.name)
             .map(|own| &**own)
             .unwrap_or_default();
-        let status = status::api_key_ref::status(snapshot, key, settled.as_ref(), outcome, own);
+        let status =
+            status::api_key_ref::status(snapshot, key, settled.as_ref(), outcome, own, &plan.loads);
         plan.statuses.extend(status);
     }
     let parts = (&resolution, &rendered);
@@ -228,7 +229,8 @@ fn unresolved(snapshot: &Snapshot, settled: &[Option<Settled>], plan: &mut Plan)
             .get(&key.object.name)
             .map(|own| &**own)
             .unwrap_or_default();
-        let status = status::api_key_ref::status(snapshot, key, settled.as_ref(), None, own);
+        let status =
+            status::api_key_ref::status(snapshot, key, settled.as_ref(), None, own, &plan.loads);
         plan.statuses.extend(status);
     }
 }

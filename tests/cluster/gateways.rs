@@ -249,7 +249,9 @@ async fn loaded(cluster: &Cluster) -> Result<()> {
         api(&cluster.client(), "Workspace", home),
         api(&cluster.client(), "ConfigMap", home),
     );
-    wait::until(&config_maps, "one.edge.data", SOON, |_| Some(())).await?;
+    for name in ["one.edge.data", "one.policy"] {
+        wait::until(&config_maps, name, SOON, |_| Some(())).await?;
+    }
     let says = Says::default();
     says.all(&config_maps, home).await?;
     let server = says.serve().await?;

@@ -8,6 +8,7 @@ use crate::api::conditions::{self, event, reason};
 use crate::api::{ApiKeyRefStatus, FindingStatus, PreviousVersion};
 use crate::facts::{Is, KeyRefFacts, KeyVersion, OutputId, Snapshot, in_use};
 use crate::plan::keys::{Retirement, Settled, Trouble, Value, When, gateways};
+use crate::plan::loads::Loads;
 use crate::plan::output::{Announcement, Status, StatusUpdate};
 use crate::policy::finding::{Finding, Kind};
 use crate::policy::resolve::KeyOutcome;
@@ -24,6 +25,7 @@ pub fn status(
     settled: Option<&Settled>,
     outcome: Option<&KeyOutcome>,
     findings: &[&Finding],
+    loads: &Loads,
 ) -> Option<StatusUpdate> {
     let object = &facts.object;
     let mut conditions = Conditions::of(object, snapshot.now);
@@ -43,7 +45,7 @@ pub fn status(
             programmed(&mut conditions, snapshot, facts, settled);
             rotation_due(&mut conditions, settled);
             unique(&mut conditions, settled);
-            retirable(&mut conditions, snapshot, settled);
+            retirable(&mut conditions, snapshot, settled, loads);
         }
         (spec, _) => {
             let message = spec
@@ -340,7 +342,12 @@ fn wanted(settled: &Settled) -> Option<&Trouble> {
 }
 
 /// What may become of the version before the one in use.
-fn retirable(conditions: &mut Conditions<'_>, snapshot: &Snapshot, settled: &Settled) {
+fn retirable(
+    conditions: &mut Conditions<'_>,
+    snapshot: &Snapshot,
+    settled: &Settled,
+    loads: &Loads,
+) {
     let Some(Retirement { version, when }) = &settled.retirement else {
         return conditions.set(
             conditions::PREVIOUS_KEY_RETIRABLE,
@@ -353,8 +360,16 @@ fn retirable(conditions: &mut Conditions<'_>, snapshot: &Snapshot, settled: &Set
         Some(id) => format!("{} ({id})", version.fingerprint),
         None => version.fingerprint.to_string(),
     };
-    let (is, reason, message) = match when {
-        When::From(at) if *at <= snapshot.now => (
+    let (is, reason, message) = match (when, loads.late()) {
+        (When::From(at), Some((gateway, pod, _))) if *at <= snapshot.now => (
+            Is::False,
+            reason::NOT_LOADED,
+            format!(
+                "Pod {pod} of gateway '{gateway}' may still send version {id}, since it has not loaded the \
+                 present files. Programmed of the Workspace says why."
+            ),
+        ),
+        (When::From(at), None) if *at <= snapshot.now => (
             Is::True,
             reason::RETIRABLE,
             format!(
@@ -362,21 +377,21 @@ fn retirable(conditions: &mut Conditions<'_>, snapshot: &Snapshot, settled: &Set
                  restart of the pods that read it from an environment variable."
             ),
         ),
-        When::From(at) => (
+        (When::From(at), _) => (
             Is::False,
             reason::NOT_LOADED,
             format!(
                 "Running pods may read version {id} from a mounted file until {at}. Wait until then."
             ),
         ),
-        When::Unwritten(secret) => (
+        (When::Unwritten(secret), _) => (
             Is::False,
             reason::NOT_LOADED,
             format!(
                 "Secret {secret} may still hold version {id}, since it cannot be written. Programmed says why."
             ),
         ),
-        When::UsedElsewhere => (
+        (When::UsedElsewhere, _) => (
             Is::False,
             reason::SHARED_KEY,
             format!("Another ApiKeyRef uses version {id}. Give that one a key of its own first."),

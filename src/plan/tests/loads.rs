@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::stage::{Stage, binding, condition, service, workspace};
+use super::stage::{KEY_A, KEY_B, Stage, binding, condition, key, secret, service, workspace};
 use crate::api::{GatewayPods, convert};
 use crate::facts::{Awaited, Load, Loaded, PodScope};
 use crate::plan::loads::{LOAD_LIMIT, PodLoad};
@@ -277,6 +277,26 @@ fn a_gateway_that_started_anew_is_asked_anew_and_has_its_time() {
     again["status"]["conditions"] = json!([{"type": "Ready", "status": "True"}]);
     seen(&mut stage, &again);
     assert_ne!(load_of(&stage.plan(), "a"), PodLoad::Unasked);
+}
+
+#[test]
+fn the_version_before_is_not_retirable_while_a_pod_has_not_loaded_the_next() {
+    let mut stage = stage(&[pod("a", "10.0.0.7")]);
+    stage.apply(&secret("claude/source", KEY_A));
+    stage.apply(&key("claude/search", json!({})));
+    turn(&mut stage);
+    let old = all_of(&stage.plan());
+    says(&mut stage, "a", Load::Loaded(old));
+    stage.at("2026-11-24T01:00:00Z");
+    stage.apply(&secret("claude/source", KEY_B));
+    turn(&mut stage);
+    stage.at("2026-11-24T01:04:00Z");
+    let retirable =
+        |stage: &Stage| condition(&stage.plan(), "PreviousKeyRetirable", "claude/search");
+    assert_eq!(retirable(&stage), ("False".into(), "NotLoaded".into()));
+    let new = all_of(&stage.plan());
+    says(&mut stage, "a", Load::Loaded(new));
+    assert_eq!(retirable(&stage), ("True".into(), "Retirable".into()));
 }
 
 #[test]
