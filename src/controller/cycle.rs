@@ -272,6 +272,7 @@ impl Wait {
         let wake = made.and_then(|made| made.wake_at);
         // A time that has passed already must not make a circle.
         let wake = wake.map(|at| at.max(after(snapshot.now, Duration::from_secs(1))));
+        let late_at = made.and_then(|made| made.loads.wake_at);
         let ended = match later.iter().max_by_key(|delay| delay.after) {
             None => Ended::Settled,
             Some(Delay { why, after }) => {
@@ -296,7 +297,12 @@ impl Wait {
         Outcome {
             ended,
             held: false,
-            wake: wake.into_iter().chain(recheck).chain(hurry_at).min(),
+            wake: wake
+                .into_iter()
+                .chain(recheck)
+                .chain(hurry_at)
+                .chain(late_at)
+                .min(),
             plan,
             findings,
             last_policy: made.map(|made| made.last_policy.clone()),

@@ -54,6 +54,8 @@ pub struct PodFacts {
 /// What the gateways of a workspace have to load.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Awaited {
+    /// Which static files: those that a gateway was started with.
+    pub config: ContentId,
     /// Revision of the policy.
     pub revision: ContentId,
     /// In how many parts its subjects are.

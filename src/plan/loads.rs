@@ -15,6 +15,7 @@ use super::output::{Output, Plan};
 use super::outputs::FilesAwaited;
 use crate::api::metadata::CONTENT_SHA256;
 use crate::facts::{Awaited, Load, Loaded, PodFacts, PodLookup, Snapshot};
+use crate::policy::finding::{Finding, Kind, ObjectId, Reason};
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::workspace::{GatewayKind, Workspace};
 
@@ -35,6 +36,8 @@ pub struct Loads {
     pub gateways: BTreeMap<Name, BTreeMap<Name, PodLoad>>,
     /// Pods to ask.
     pub asks: Vec<Ask>,
+    /// By gateway, how many pods were started with other static files, and go by their rules.
+    pub outdated: BTreeMap<Name, usize>,
     /// When one that lags has lagged for too long.
     pub wake_at: Option<Timestamp>,
 }
@@ -77,6 +80,7 @@ pub struct Ask {
 /// What is awaited from now on. The time begins anew while any of it has yet to be written.
 pub fn awaited(snapshot: &Snapshot, outputs: &[Output], files: FilesAwaited) -> Awaited {
     let FilesAwaited {
+        config,
         revision,
         subjects,
         versions,
@@ -99,6 +103,7 @@ pub fn awaited(snapshot: &Snapshot, outputs: &[Output], files: FilesAwaited) -> 
         .filter(|last| last.versions == versions && !unwritten);
     Awaited {
         since: same.map_or(snapshot.now, |last| last.since),
+        config,
         revision,
         subjects,
         versions,
@@ -127,10 +132,29 @@ pub fn loads(snapshot: &Snapshot, workspace: &Workspace, plan: &Plan) -> Loads {
             };
             let load = loads.of_pod(snapshot, awaited, name, facts);
             of_gateway.insert(name.clone(), load);
+            if let Some(Load::Loaded(loaded)) = snapshot.loads.get(name)
+                && *loaded.config != *awaited.config.to_string()
+            {
+                *loads.outdated.entry(gateway.name.clone()).or_default() += 1;
+            }
         }
         loads.gateways.insert(gateway.name.clone(), of_gateway);
     }
     loads
+}
+
+/// What there is to say of gateways that were started with other rules.
+pub fn findings(snapshot: &Snapshot, loads: &Loads) -> Vec<Finding> {
+    let object = ObjectId::new(Kind::Workspace, &snapshot.name);
+    let outdated = loads.outdated.iter();
+    let findings = outdated.map(|(gateway, pods)| {
+        let message = format!(
+            "{pods} of the pods of gateway '{gateway}' were started with rules of another release of the operator, \
+             or for another address of the API, and go by those. Restart them: kubectl rollout restart."
+        );
+        Finding::new(Reason::GatewayOutdated, &object, "spec.gateways", message)
+    });
+    findings.collect()
 }
 
 // === impl Loads ===

@@ -111,8 +111,6 @@ fn attached(
         .extend(findings::of_workspace(snapshot, workspace));
     plan.findings.extend(issuers::findings(snapshot, workspace));
     plan.findings.extend(resolution.findings.iter().cloned());
-    plan.findings.sort();
-    plan.findings.dedup();
     plan.wake_at = plan
         .wake_at
         .into_iter()
@@ -127,7 +125,9 @@ fn attached(
     let unwritten_ids = snapshot.failures.keys().cloned().collect();
     plan.pods = pods::pods(snapshot, plan, &unwritten_ids);
     plan.loads = loads::loads(snapshot, workspace, plan);
-    plan.wake_at = plan.wake_at.into_iter().chain(plan.loads.wake_at).min();
+    plan.findings.extend(loads::findings(snapshot, &plan.loads));
+    plan.findings.sort();
+    plan.findings.dedup();
 
     let understood = snapshot
         .bindings

@@ -81,6 +81,8 @@ pub struct GatewayFiles {
 
 /// By what a gateway is known to have loaded its files.
 pub struct FilesAwaited {
+    /// Which static files.
+    pub config: ContentId,
     /// Revision of the policy.
     pub revision: ContentId,
     /// In how many parts its subjects are.
@@ -136,6 +138,7 @@ pub fn gateway_files(
         Some((Name::from(*file), version))
     });
     let awaited = FilesAwaited {
+        config: envoy::config_id(&snapshot.upstream),
         revision,
         subjects: subjects.len(),
         versions: versions.collect(),

@@ -166,6 +166,10 @@ reasons! {
     IssuerKeysStale: Warning,
         "The cluster's signing keys cannot be read any more, so the gateways go on with those that were read last, and refuse tokens that newer ones sign.",
         "Bind the ClusterRole system:service-account-issuer-discovery to the operator's ServiceAccount.";
+    /// A gateway that goes by the rules of another release.
+    GatewayOutdated: Warning,
+        "Pods of a gateway were started with rules of another release of the operator, or for another address of the API, and go by those.",
+        "Restart them, with kubectl rollout restart.";
     /// A blocked client key whose Secret cannot be looked into.
     UnresolvedBlock: Warning,
         "spec.blockedSubjects names a Secret that does not exist, holds no client keys, may not be read, or is of a namespace without a binding here; only what was last known of it is blocked.",

@@ -96,7 +96,27 @@ pub fn render(inputs: &Inputs<'_>) -> Files {
     }
 }
 
+/// Which static files these are: a gateway that was started with others says another one.
+pub fn config_id(upstream: &Upstream) -> ContentId {
+    id_of(&nameless(upstream))
+}
+
 fn config(upstream: &Upstream) -> BTreeMap<&'static str, String> {
+    let mut files = nameless(upstream);
+    let id = id_of(&files).to_string();
+    if let Some(loaded) = files.get_mut("loaded.lua") {
+        *loaded = loaded.replace("@CONFIG@", &id);
+    }
+    files
+}
+
+fn id_of(files: &BTreeMap<&'static str, String>) -> ContentId {
+    let texts: Vec<&str> = files.values().map(String::as_str).collect();
+    ContentId::of_lines(&texts)
+}
+
+/// The static files, before their id is written into one of them.
+fn nameless(upstream: &Upstream) -> BTreeMap<&'static str, String> {
     let yaml = include_str!("envoy.yaml")
         .replace("@TLS@", if upstream.tls { TLS } else { "" })
         .replace("@HOST@", &upstream.host)
@@ -105,18 +125,12 @@ fn config(upstream: &Upstream) -> BTreeMap<&'static str, String> {
     let identity = [SHA256, NAME, FILES, POLICY, CALLER, STANDING, IDENTITY];
     let request = [SHA256, NAME, FILES, POLICY, ASKED, USAGE, REQUEST];
     let loaded = ["local ffi = require(\"ffi\")\n", FILES, POLICY, LOADED];
-    let mut files = BTreeMap::from([
+    BTreeMap::from([
         ("envoy.yaml", yaml),
         ("identity.lua", chunk(&identity)),
         ("request.lua", chunk(&request)),
         ("loaded.lua", chunk(&loaded)),
-    ]);
-    let texts: Vec<&str> = files.values().map(String::as_str).collect();
-    let id = ContentId::of_lines(&texts).to_string();
-    if let Some(loaded) = files.get_mut("loaded.lua") {
-        *loaded = loaded.replace("@CONFIG@", &id);
-    }
-    files
+    ])
 }
 
 // === impl Upstream ===

@@ -39,6 +39,9 @@ fn stage_for(reason: Reason, found: bool) -> Stage {
             key("claude/search", spec),
         ]
     };
+    if reason == Reason::GatewayOutdated {
+        return super::loads::started(found);
+    }
     let mut now = NOW;
     let objects = match reason {
         Reason::UnknownModel => models(if found {
@@ -191,7 +194,7 @@ fn stage_for(reason: Reason, found: bool) -> Stage {
             objects.truncate(if found { 1 } else { 2 });
             objects
         }
-        Reason::IssuerKeysNotFound | Reason::IssuerKeysStale => {
+        Reason::IssuerKeysNotFound | Reason::IssuerKeysStale | Reason::GatewayOutdated => {
             vec![workspace(
                 json!({"gateways": [{"name": "edge", "type": "Envoy"}]}),
             )]

@@ -68,7 +68,7 @@ fn all_of(plan: &Plan) -> Loaded {
     let awaited = awaited(plan);
     Loaded {
         workspace: "claude/production".into(),
-        config: "c".into(),
+        config: awaited.config.to_string().into(),
         revision: awaited.revision.to_string().into(),
         subjects: awaited.subjects,
         differ: Vec::new(),
@@ -122,6 +122,17 @@ fn message(plan: &Plan) -> String {
 
 fn load_of(plan: &Plan, pod: &str) -> PodLoad {
     plan.loads.gateways["edge"][pod].clone()
+}
+
+/// A gateway whose pod was started with the present static files, or with others.
+pub(super) fn started(outdated: bool) -> Stage {
+    let mut stage = stage(&[pod("a", "10.0.0.7")]);
+    let mut loaded = all_of(&stage.plan());
+    if outdated {
+        loaded.config = "another".into();
+    }
+    says(&mut stage, "a", Load::Loaded(loaded));
+    stage
 }
 
 const LATER: &str = "2026-11-24T00:02:00Z";
