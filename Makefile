@@ -12,8 +12,9 @@ PHASE := scripts/phase.sh
 CLUSTER_TESTS := cluster
 PROPERTY_TESTS := properties
 NODE_TESTS := node
+GATEWAY_TESTS := gateways
 ALL_TESTS := $(sort $(basename $(notdir $(wildcard tests/*.rs))) $(notdir $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs))))
-OFFLINE_TESTS := $(filter-out $(CLUSTER_TESTS) $(PROPERTY_TESTS) $(NODE_TESTS),$(ALL_TESTS))
+OFFLINE_TESTS := $(filter-out $(CLUSTER_TESTS) $(PROPERTY_TESTS) $(NODE_TESTS) $(GATEWAY_TESTS),$(ALL_TESTS))
 
 # A package with its own lock, so that only those who measure decisions build Cedar.
 CEDAR := --manifest-path benches/cedar/Cargo.toml --target-dir target/cedar
@@ -26,7 +27,7 @@ GENERATED := crds docs/reference
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## the release binary, target/release/anthropic-rbac
@@ -48,6 +49,10 @@ node-demo: ## the same on a real node, with a revocation seen from inside a pod 
 control-plane: ## build etcd, kube-apiserver, kube-controller-manager and kubectl (once, about 7 min)
 	@tests/controlplane/build.sh
 
+.PHONY: gateways
+gateways: ## install the gateways and SDKs that tests run (once, about 1 min; needs Python)
+	@tests/gateways/install.sh
+
 .PHONY: test
 test: ## everything CI runs, cheapest first
 	@$(PHASE) "unit and offline tests" $(MAKE) test-quick
@@ -56,6 +61,8 @@ test: ## everything CI runs, cheapest first
 	@$(PHASE) "wall around the core" $(MAKE) wall
 	@$(PHASE) "lint" $(MAKE) lint
 	@$(PHASE) "generated files" $(MAKE) gen-check
+	@$(PHASE) "gateways" $(MAKE) gateways
+	@$(PHASE) "tests of real gateways" $(MAKE) test-gateways
 	@$(PHASE) "control plane" $(MAKE) control-plane
 	@$(PHASE) "manifests and documents" $(MAKE) check-files
 	@$(PHASE) "calendar" $(MAKE) check-calendar
@@ -78,6 +85,14 @@ test-properties: ## what must hold in every world, tried on over 100,000 (PROPER
 test-agreement: ## decisions against Cedar's engine, on 200,000 random requests (AGREEMENT_REQUESTS)
 	cargo fmt --check --manifest-path benches/cedar/Cargo.toml
 	cargo test $(CARGO_ARGS) --release $(CEDAR) -- --nocapture
+
+.PHONY: test-gateways
+test-gateways: ## tests on a real Envoy, with a fake of Anthropic's API behind it (GATEWAY_REQUESTS, ENVOY)
+	cargo test $(CARGO_ARGS) $(addprefix --test ,$(GATEWAY_TESTS))
+
+.PHONY: test-gateways-long
+test-gateways-long: ## the same with 1,000,000 generated requests
+	GATEWAY_REQUESTS=1000000 $(MAKE) test-gateways
 
 .PHONY: test-cluster
 test-cluster: ## tests on a real API server: KUBECONFIG's, else KUBEBUILDER_ASSETS', else the built one (NAMESPACED=all: also with Roles only)
@@ -108,7 +123,7 @@ bench: ## measure decisions beside Cedar, planning, and the release binary on a 
 lint: ## rustfmt and clippy, warnings denied, with and without the operator feature
 	cargo fmt --check
 	cargo clippy $(CARGO_ARGS) --all-targets -- -D warnings
-	cargo clippy $(CARGO_ARGS) $(addprefix --test ,$(CLUSTER_TESTS) $(NODE_TESTS)) -- -D warnings
+	cargo clippy $(CARGO_ARGS) $(addprefix --test ,$(CLUSTER_TESTS) $(NODE_TESTS) $(GATEWAY_TESTS)) -- -D warnings
 	cargo clippy $(CARGO_ARGS) --lib --no-default-features -- -D warnings
 
 .PHONY: wall

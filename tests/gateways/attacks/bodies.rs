@@ -1,0 +1,587 @@
+//! Attacks by what is in a body.
+
+use anyhow::Result;
+
+use super::Attack;
+use super::Want::{self, Harmless, Passes, Refused, Status};
+use super::stage::{ALLOWED, BODY, CLIENT, FORBIDDEN, Stage, post};
+
+const MESSAGES: &str = r#""messages": [{"role": "user", "content": "hi"}]"#;
+
+pub(super) fn attacks(_: &Stage) -> Result<Vec<Attack>> {
+    let mut all = Vec::new();
+    for (name, want, more) in members() {
+        let body = format!(r#"{{"model": "{ALLOWED}", "max_tokens": 9, {MESSAGES}{more}}}"#);
+        all.push(attack(name, want, body.as_bytes()));
+        // What stands before counts like what stands behind.
+        let more = more.trim_start_matches(", ");
+        let body = format!(r#"{{{more}, "model": "{ALLOWED}", "max_tokens": 9, {MESSAGES}}}"#);
+        all.push(attack(&format!("{name}, first"), want, body.as_bytes()));
+    }
+    for (name, want, model) in models() {
+        let body = format!(r#"{{"model": {model}, "max_tokens": 9, {MESSAGES}}}"#);
+        all.push(attack(&format!("model: {name}"), want, body.as_bytes()));
+    }
+    for (want, number) in numbers() {
+        let body = format!(r#"{{"model": "{ALLOWED}", "max_tokens": {number}, {MESSAGES}}}"#);
+        let shown: String = number.chars().take(40).collect();
+        all.push(attack(
+            &format!("max_tokens: {shown}"),
+            want,
+            body.as_bytes(),
+        ));
+    }
+    for (name, want, body) in texts() {
+        all.push(attack(name, want, &body));
+    }
+    for (name, headers) in encodings() {
+        let body = if name.contains("zipped") { GZIP } else { BODY };
+        let headers: Vec<(&str, &[u8])> = [&[("x-api-key", CLIENT.as_bytes())], headers].concat();
+        all.push(Attack::new(name, Harmless, post(&headers, body)));
+    }
+    Ok(all)
+}
+
+fn attack(name: &str, want: Want, body: &[u8]) -> Attack {
+    let headers = [("x-api-key", CLIENT.as_bytes())];
+    Attack::new(name, want, post(&headers, body))
+}
+
+/// Members besides, or once more.
+fn members() -> Vec<(&'static str, Want, &'static str)> {
+    vec![
+        (
+            "a second model",
+            Status(400),
+            r#", "model": "claude-opus-5""#,
+        ),
+        (
+            "the same model twice",
+            Status(400),
+            r#", "model": "claude-haiku-4-5""#,
+        ),
+        (
+            "a second model in escapes",
+            Status(400),
+            r#", "\u006dodel": "claude-opus-5""#,
+        ),
+        (
+            "a second model in capital escapes",
+            Status(400),
+            r#", "\u006D\u006F\u0064\u0065\u006C": "claude-opus-5""#,
+        ),
+        ("a second model of null", Status(400), r#", "model": null"#),
+        (
+            "a second max_tokens",
+            Status(400),
+            r#", "max_tokens": 100000"#,
+        ),
+        (
+            "a second max_tokens in escapes",
+            Status(400),
+            r#", "max\u005ftokens": 100000"#,
+        ),
+        (
+            "fallbacks to a forbidden model",
+            Status(403),
+            r#", "fallbacks": [{"model": "claude-opus-5"}]"#,
+        ),
+        (
+            "fallbacks above the cap",
+            Status(403),
+            r#", "fallbacks": [{"model": "claude-haiku-4-5", "max_tokens": 513}]"#,
+        ),
+        (
+            "fallbacks by default",
+            Status(403),
+            r#", "fallbacks": "default""#,
+        ),
+        (
+            "fallbacks in escapes",
+            Status(403),
+            r#", "f\u0061llbacks": "default""#,
+        ),
+        (
+            "fallbacks that are names",
+            Status(403),
+            r#", "fallbacks": ["claude-opus-5"]"#,
+        ),
+        (
+            "fallbacks that are one",
+            Status(403),
+            r#", "fallbacks": {"model": "claude-haiku-4-5"}"#,
+        ),
+        (
+            "fallbacks in fallbacks",
+            Status(403),
+            r#", "fallbacks": [[{"model": "claude-haiku-4-5"}]]"#,
+        ),
+        (
+            "fallbacks twice",
+            Status(403),
+            r#", "fallbacks": [], "fallbacks": [{"model": "claude-opus-5"}]"#,
+        ),
+        (
+            "an advisor of a forbidden model",
+            Status(403),
+            r#", "tools": [{"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-5", "max_tokens": 1}]"#,
+        ),
+        (
+            "an advisor without max_tokens",
+            Status(403),
+            r#", "tools": [{"type": "advisor_20260301", "name": "advisor", "model": "claude-haiku-4-5"}]"#,
+        ),
+        (
+            "an advisor above the cap",
+            Status(403),
+            r#", "tools": [{"type": "advisor_20260301", "model": "claude-haiku-4-5", "max_tokens": 513}]"#,
+        ),
+        (
+            "an advisor in escapes",
+            Status(403),
+            r#", "tools": [{"ty\u0070e": "advis\u006fr_20260301", "model": "claude-haiku-4-5"}]"#,
+        ),
+        (
+            "an advisor in escapes throughout",
+            Status(403),
+            r#", "tools": [{"type": "\u0061\u0064\u0076\u0069\u0073\u006f\u0072\u005f\u0032\u0030\u0032\u0036\u0030\u0033\u0030\u0031", "model": "claude-haiku-4-5"}]"#,
+        ),
+        (
+            "an advisor of two types",
+            Status(403),
+            r#", "tools": [{"type": "custom", "model": "claude-haiku-4-5", "type": "advisor_20260301"}]"#,
+        ),
+        (
+            "an advisor in the second tools",
+            Status(403),
+            r#", "tools": [], "tools": [{"type": "advisor_20260301", "model": "claude-opus-5", "max_tokens": 1}]"#,
+        ),
+        (
+            "a model in a tool",
+            Status(403),
+            r#", "tools": [{"name": "x", "model": "claude-opus-5"}]"#,
+        ),
+        (
+            "a schema that is no tool's",
+            Status(403),
+            r#", "input_schema": {"model": "claude-opus-5"}"#,
+        ),
+        (
+            "a schema in no list",
+            Status(403),
+            r#", "tools": {"input_schema": {"model": "claude-opus-5"}}"#,
+        ),
+        (
+            "a schema in a deeper list",
+            Status(403),
+            r#", "tools": [[{"input_schema": {"model": "claude-opus-5"}}]]"#,
+        ),
+        (
+            "messages that are not the body's",
+            Status(403),
+            r#", "x": {"messages": [{"model": "claude-opus-5"}]}"#,
+        ),
+        (
+            "a model anywhere",
+            Status(403),
+            r#", "x": [{"y": {"z": [{"model": "claude-opus-5"}]}}]"#,
+        ),
+        (
+            "a model anywhere in escapes",
+            Status(403),
+            r#", "x": [{"y": {"z": [{"m\u006fd\u0065l": "claude-opus-5"}]}}]"#,
+        ),
+        (
+            "a model twice in one place",
+            Status(400),
+            r#", "x": {"model": "claude-haiku-4-5", "model": "claude-opus-5"}"#,
+        ),
+        (
+            "max_tokens anywhere",
+            Status(403),
+            r#", "x": {"y": [{"max_tokens": 513}]}"#,
+        ),
+        (
+            "max_tokens anywhere beyond 64 bits",
+            Status(403),
+            r#", "x": {"max_tokens": 18446744073709551617}"#,
+        ),
+        (
+            "max_tokens anywhere that is none",
+            Status(400),
+            r#", "x": {"max_tokens": 1e9}"#,
+        ),
+        (
+            "decoys in content",
+            Passes,
+            r#", "metadata": {"model": "claude-opus-5", "max_tokens": 100000}"#,
+        ),
+        (
+            "members in other letters",
+            Passes,
+            r#", "Model": "claude-opus-5", "MAX_TOKENS": 100000, "model ": "claude-opus-5""#,
+        ),
+        (
+            "half a pair in a name",
+            Harmless,
+            r#", "mod\ud800el": "claude-opus-5""#,
+        ),
+        (
+            "a name that ends in zero",
+            Passes,
+            r#", "model\u0000": "claude-opus-5""#,
+        ),
+        ("a name without value", Status(400), r#", "x""#),
+        ("a value without name", Status(400), r#", "model""#),
+    ]
+}
+
+/// What is no allowed model.
+fn models() -> Vec<(&'static str, Want, String)> {
+    let quoted = |text: &str| format!("\"{text}\"");
+    vec![
+        ("a forbidden one", Status(403), quoted(FORBIDDEN)),
+        (
+            "a forbidden one in escapes",
+            Status(403),
+            quoted("\\u0063laude-opus-5"),
+        ),
+        ("in capitals", Status(403), quoted("CLAUDE-HAIKU-4-5")),
+        (
+            "with the sign of Kelvin",
+            Status(403),
+            quoted("claude-hai\u{212a}u-4-5"),
+        ),
+        (
+            "in full width",
+            Status(403),
+            quoted("ｃｌａｕｄｅ-ｈａｉｋｕ-4-5"),
+        ),
+        (
+            "with Cyrillic letters",
+            Status(403),
+            quoted("сlаudе-hаiku-4-5"),
+        ),
+        (
+            "with a soft hyphen",
+            Status(403),
+            quoted("claude\u{ad}-haiku-4-5"),
+        ),
+        (
+            "with a space of no width before",
+            Status(403),
+            quoted("\u{200b}claude-haiku-4-5"),
+        ),
+        (
+            "with a mark of order before",
+            Status(403),
+            quoted("\u{feff}claude-haiku-4-5"),
+        ),
+        (
+            "from right to left",
+            Status(403),
+            quoted("\u{202e}5-4-ukiah-edualc"),
+        ),
+        (
+            "with a blank before",
+            Status(403),
+            quoted(" claude-haiku-4-5"),
+        ),
+        (
+            "with a line end",
+            Status(400),
+            quoted("claude-haiku-4-5\\n"),
+        ),
+        (
+            "with a zero",
+            Status(400),
+            quoted("claude-haiku-4-5\\u0000claude-opus-5"),
+        ),
+        (
+            "with a control character of two bytes",
+            Status(400),
+            quoted("claude-haiku-4-5\\u0085"),
+        ),
+        (
+            "with half a pair",
+            Status(400),
+            quoted("claude-haiku-\\ud800"),
+        ),
+        (
+            "with halves in the wrong order",
+            Status(400),
+            quoted("claude-haiku-\\udc00\\ud800"),
+        ),
+        (
+            "too long",
+            Status(400),
+            quoted(&format!("claude-haiku-{}", "x".repeat(244))),
+        ),
+        (
+            "as long as may be",
+            Passes,
+            quoted(&format!("claude-haiku-{}", "x".repeat(243))),
+        ),
+        ("empty", Status(400), quoted("")),
+        ("a pattern", Status(403), quoted("claude-*")),
+        (
+            "several",
+            Status(403),
+            quoted("claude-opus-5,claude-haiku-4-5"),
+        ),
+        ("a list", Status(400), "[\"claude-haiku-4-5\"]".to_owned()),
+        (
+            "an object",
+            Status(400),
+            "{\"model\": \"claude-haiku-4-5\"}".to_owned(),
+        ),
+        ("null", Status(400), "null".to_owned()),
+        ("a number", Status(400), "5".to_owned()),
+        ("without quotes", Status(400), "claude-haiku-4-5".to_owned()),
+        (
+            "in single quotes",
+            Status(400),
+            "'claude-haiku-4-5'".to_owned(),
+        ),
+        (
+            "with a tab as it is",
+            Status(400),
+            quoted("claude-haiku-4-5\t"),
+        ),
+        (
+            "with an unknown escape",
+            Status(400),
+            quoted("claude-haiku\\x2d4-5"),
+        ),
+    ]
+}
+
+/// What is no number of tokens, and what is one that is to be cut.
+fn numbers() -> Vec<(Want, String)> {
+    let refused = [
+        "0", "-0", "-1", "1.0", "1e3", "1E3", "1e-3", "512.0", "0512", "+512", "0x200", "1_000",
+        "NaN", "Infinity", "null", "true", "\"512\"", "[512]", "{}", "5 12", "١٢", "1e400", "",
+    ];
+    let cut = [
+        "513",
+        "1000000",
+        "2147483648",
+        "4294967297",
+        "9007199254740993",
+        "9223372036854775808",
+        "18446744073709551616",
+        "18446744073709551617",
+        "340282366920938463463374607431768211457",
+    ];
+    let refused = refused.map(|number| (Status(400), number.to_owned()));
+    let cut = cut.map(|number| (Passes, number.to_owned()));
+    let long = [400, 5000, 100_000].map(|digits| (Passes, "9".repeat(digits)));
+    refused.into_iter().chain(cut).chain(long).collect()
+}
+
+/// Bodies that are not what they seem, or nothing.
+fn texts() -> Vec<(&'static str, Want, Vec<u8>)> {
+    let body = String::from_utf8_lossy(BODY).into_owned();
+    let dear = body.replace(ALLOWED, FORBIDDEN);
+    let utf16 = |text: &str, order: fn(u16) -> [u8; 2], mark: bool| -> Vec<u8> {
+        let mark = mark.then_some(0xfeff);
+        mark.into_iter()
+            .chain(text.encode_utf16())
+            .flat_map(order)
+            .collect()
+    };
+    let with = |at: &str, bytes: &[u8]| {
+        let (before, after) = body.split_once(at).unwrap_or((&body, ""));
+        [before.as_bytes(), bytes, after.as_bytes()].concat()
+    };
+    let deep = |depth: usize| {
+        format!(
+            r#"{{"model": "{ALLOWED}", "max_tokens": 9, "x": {}{}, {MESSAGES}}}"#,
+            "[".repeat(depth),
+            "]".repeat(depth)
+        )
+    };
+    let many = |count: usize| {
+        let each: Vec<String> = (0..count)
+            .map(|i| format!(r#"{{"model": "{ALLOWED}", "max_tokens": {}}}"#, 1 + i % 500))
+            .collect();
+        format!(
+            r#"{{"model": "{ALLOWED}", "max_tokens": 9, {MESSAGES}, "x": [{}]}}"#,
+            each.join(",")
+        )
+    };
+    let hidden = format!(
+        r#"{}, {{"model": "{FORBIDDEN}"}}]}}"#,
+        many(4000).trim_end_matches("]}")
+    );
+    let wide = format!(
+        r#"{{"model": "{ALLOWED}", "max_tokens": 9, {MESSAGES}, "x": [{}0]}}"#,
+        "0,".repeat(400_000)
+    );
+    vec![
+        ("nothing", Status(400), Vec::new()),
+        ("blanks", Status(400), b" \n\t ".to_vec()),
+        ("a list", Status(400), format!("[{body}]").into_bytes()),
+        (
+            "two bodies",
+            Status(400),
+            format!("{body}{dear}").into_bytes(),
+        ),
+        (
+            "two bodies on two lines",
+            Status(400),
+            format!("{body}\n{dear}\n").into_bytes(),
+        ),
+        (
+            "a mark of order before",
+            Status(400),
+            format!("\u{feff}{body}").into_bytes(),
+        ),
+        (
+            "UTF-16, little end first",
+            Status(400),
+            utf16(&dear, u16::to_le_bytes, true),
+        ),
+        (
+            "UTF-16, big end first, unmarked",
+            Status(400),
+            utf16(&dear, u16::to_be_bytes, false),
+        ),
+        (
+            "UTF-7",
+            Status(400),
+            dear.replace('"', "+ACI-").into_bytes(),
+        ),
+        (
+            "a form",
+            Status(400),
+            format!("model={FORBIDDEN}&max_tokens=9").into_bytes(),
+        ),
+        (
+            "a comment",
+            Status(400),
+            format!("/* x */{body}").into_bytes(),
+        ),
+        (
+            "a comment within",
+            Status(400),
+            body.replacen('{', "{//\n", 1).into_bytes(),
+        ),
+        (
+            "a comma too many",
+            Status(400),
+            body.replacen("\"}]}", "\"}],}", 1).into_bytes(),
+        ),
+        (
+            "zero at the end",
+            Status(400),
+            format!("{body}\0").into_bytes(),
+        ),
+        (
+            "zero at the beginning",
+            Status(400),
+            format!("\0{body}").into_bytes(),
+        ),
+        (
+            "an overlong letter in a name",
+            Status(400),
+            [
+                &BODY[..1],
+                b"\"m\xc1\xafdel\": \"claude-opus-5\", ",
+                &BODY[1..],
+            ]
+            .concat(),
+        ),
+        (
+            "a byte that is no character",
+            Status(400),
+            with("hi", b"\xff"),
+        ),
+        ("half a character", Status(400), with("hi", b"\xe2\x82")),
+        (
+            "half a pair in three bytes",
+            Status(400),
+            with("hi", b"\xed\xa0\x80"),
+        ),
+        (
+            "a character beyond the last",
+            Status(400),
+            with("hi", b"\xf4\x90\x80\x80"),
+        ),
+        ("a line end in a text", Status(400), with("hi", b"\n")),
+        (
+            "an end that is missing",
+            Status(400),
+            BODY[..BODY.len() - 1].to_vec(),
+        ),
+        (
+            "a bracket for a brace",
+            Status(400),
+            [&BODY[..BODY.len() - 1], b"]"].concat(),
+        ),
+        ("deep", Passes, deep(500).into_bytes()),
+        ("too deep", Status(400), deep(600).into_bytes()),
+        (
+            "far too deep",
+            Status(400),
+            "[".repeat(1_000_000).into_bytes(),
+        ),
+        (
+            "a forbidden model after thousands of allowed ones",
+            Refused,
+            hidden.into_bytes(),
+        ),
+        ("thousands of models", Harmless, many(4000).into_bytes()),
+        ("very many values", Harmless, wide.into_bytes()),
+        (
+            "no model",
+            Status(400),
+            format!("{{{MESSAGES}}}").into_bytes(),
+        ),
+        (
+            "no max_tokens",
+            Passes,
+            format!(r#"{{"model": "{ALLOWED}", {MESSAGES}}}"#).into_bytes(),
+        ),
+        (
+            "no max_tokens after blanks",
+            Passes,
+            format!(" \n {{ \"model\": \"{ALLOWED}\", {MESSAGES}}}").into_bytes(),
+        ),
+    ]
+}
+
+/// `{"model": "claude-opus-5", "max_tokens": 9, "messages": []}`
+const GZIP: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\xabV\xca\xcdOI\xcdQ\xb2RPJ\xceI,MI\xd5\xcd/(-\xd65U\xd2QP\xcaM\xac\x88/\xc9\xcfN\xcd+\x06J[\x82\x04R\x8b\x8b\x13\xd3SA\xdc\xe8\xd8Z\x00\xd3\x8f\xcc\xe0;\x00\x00\x00";
+
+/// What says that a body is something else.
+fn encodings() -> Vec<(&'static str, &'static [(&'static str, &'static [u8])])> {
+    vec![
+        ("zipped", &[("content-encoding", b"gzip")]),
+        ("zipped, and nobody says so", &[]),
+        ("zipped, in other letters", &[("Content-Encoding", b"GZip")]),
+        (
+            "zipped after all",
+            &[
+                ("content-encoding", b"identity"),
+                ("content-encoding", b"gzip"),
+            ],
+        ),
+        (
+            "zipped, in a list",
+            &[("content-encoding", b"identity, gzip")],
+        ),
+        ("said to be zip", &[("content-encoding", b"gzip")]),
+        ("said to be brotli", &[("content-encoding", b"br")]),
+        ("said to be nothing", &[("content-encoding", b"")]),
+        ("of another type", &[("content-type", b"text/plain")]),
+        (
+            "of many parts",
+            &[("content-type", b"multipart/form-data; boundary=x")],
+        ),
+        (
+            "in another alphabet",
+            &[("content-type", b"application/json; charset=utf-16")],
+        ),
+    ]
+}
