@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use kube::core::DeserializeGuard;
+use kube::core::object::HasStatus;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -15,7 +15,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::cycle::Cycle;
 use super::fake::{Fake, status};
 use super::news::{Advice, News};
-use crate::api::convert;
+use crate::api::{Guarded, convert};
 use crate::facts::{Rivalry, Snapshot};
 use crate::plan::world::{Access, Change, Unseen, World};
 use crate::policy::catalogue::Catalogue;
@@ -118,9 +118,9 @@ fn secret_metadata(canary: (&str, &str)) -> Value {
 }
 
 /// `name` with its spec.
-fn object<K>(name: &str, spec: Value) -> DeserializeGuard<K>
+fn object<K: HasStatus>(name: &str, spec: Value) -> Guarded<K>
 where
-    DeserializeGuard<K>: DeserializeOwned,
+    Guarded<K>: DeserializeOwned,
 {
     let object = json!({"metadata": metadata(name), "spec": spec});
     serde_json::from_value(object).unwrap()
