@@ -14,6 +14,7 @@ use anthropic_rbac::policy::key::Scope;
 use anthropic_rbac::policy::limits::{MaxTokens, RequestsPerMinute};
 use anthropic_rbac::policy::model::{ModelPattern, ModelSet};
 use anthropic_rbac::policy::name::{Name, NamespacedName};
+use anthropic_rbac::policy::narrow::narrows;
 use anthropic_rbac::policy::subject::{Subject, SubjectId, SubjectRef};
 use anthropic_rbac::policy::table::{
     AccessRow, GrantRow, KeyRow, Policy, RoleRow, SubjectRow, WorkspaceRow, WorkspaceState,
@@ -355,6 +356,30 @@ fn is_met(comparison: &Comparison, before: &Side, after: &Side) -> Result<(), St
     Ok(())
 }
 
+/// A request that gets less, or nothing any more.
+fn less(before: &Side, after: &Side) -> Option<String> {
+    for caller in callers() {
+        for model in MODELS {
+            for second in 0..=TIMES {
+                let [old, new] =
+                    [before, after].map(|side| ask(side, &caller, (model, Some(9)), at(second)));
+                let amounts = |got: &Got| got.as_ref().map(|(tokens, rate, ..)| (*tokens, *rate));
+                let is_less = match (amounts(&old), amounts(&new)) {
+                    (None, _) => false,
+                    (Some(_), None) => true,
+                    (Some(old), Some(new)) => new.0 < old.0 || new.1 < old.1,
+                };
+                if is_less {
+                    return Some(format!(
+                        "{caller:?} {model} at {second}: {old:?}, then {new:?}"
+                    ));
+                }
+            }
+        }
+    }
+    None
+}
+
 fn cases() -> u32 {
     let cases = std::env::var("PROPERTY_CASES").ok();
     cases.and_then(|cases| cases.parse().ok()).unwrap_or(300)
@@ -375,6 +400,16 @@ proptest! {
         }
         if let Err(unmet) = is_met(&comparison, &before, &after) {
             prop_assert!(false, "{unmet}");
+        }
+    }
+
+    #[test]
+    fn whatever_takes_away_narrows((mut before, mut after) in two_sides()) {
+        before.spans.truncate(1);
+        after.spans.truncate(1);
+        if let Some(less) = less(&before, &after) {
+            let narrows = narrows(&before.spans[0].policy, &after.spans[0].policy);
+            prop_assert!(narrows, "taken away unnoticed: {less}");
         }
     }
 

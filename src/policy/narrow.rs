@@ -21,6 +21,19 @@ pub fn narrows(before: &Policy, after: &Policy) -> bool {
                 .get(id)
                 .is_none_or(|kept| subject_narrows(before, subject, after, kept))
         })
+        || after.subjects.iter().any(|(id, subject)| {
+            let had = before.subjects.get(id).and_then(|had| had.key);
+            let usable = |id| {
+                after
+                    .keys
+                    .get(&id)
+                    .is_some_and(|key| key.fingerprint.is_some())
+            };
+            // Nothing falls through from a key that may not be used, not even the first one named.
+            subject
+                .key
+                .is_some_and(|key| had != Some(key) && !usable(key))
+        })
 }
 
 fn workspace_narrows(before: &WorkspaceRow, after: &WorkspaceRow) -> bool {
@@ -197,6 +210,16 @@ mod tests {
             both_ways("/keys/00000000000000aa/fingerprint", replaced),
             (true, true),
             "nobody knows why a key was replaced"
+        );
+        let named = |key: &str| {
+            let row = json!({"grants": [], "key": key});
+            both_ways("/subjects/00000000000000000000000000000003", row)
+        };
+        assert_eq!(named("00000000000000aa"), (false, true));
+        assert_eq!(
+            named("00000000000000bb"),
+            (true, true),
+            "one that may not be used is chosen all the same"
         );
     }
 
