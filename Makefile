@@ -106,8 +106,8 @@ node-test: ## tests on a real kubelet (root on Linux, else skipped); NODE_TRIES=
 fuzz: ## look for a panic with each fuzz target for FUZZ_SECONDS (45; needs nightly Rust and cargo-fuzz)
 	@for target in $(FUZZ_TARGETS); do \
 	  mkdir -p target/fuzz/$$target; \
-	  cargo +nightly fuzz run $$target target/fuzz/$$target fuzz/corpus/$$target \
-	    -- -max_total_time=$${FUZZ_SECONDS:-45} -print_final_stats=1; \
+	  cargo +nightly fuzz run $$target target/fuzz/$$target fuzz/corpus/$$target -- \
+	    -max_total_time=$${FUZZ_SECONDS:-45}; \
 	done
 
 .PHONY: bench
