@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
 use serde::Deserialize;
 
-use crate::{operator::OPERATOR_USER, wait};
+use crate::{cluster::OPERATOR_USER, wait};
 
 /// The audit log of the control plane, which records every request at Metadata level.
 pub(crate) struct AuditLog {

@@ -31,6 +31,12 @@ use crate::{
     wait,
 };
 
+/// Where the operator is installed.
+pub(crate) const OPERATOR_NAMESPACE: &str = "anthropic-rbac-system";
+
+/// Who the API server says the operator is.
+pub(crate) const OPERATOR_USER: &str = "system:serviceaccount:anthropic-rbac-system:anthropic-rbac";
+
 /// On every namespace made here, so that leftovers on an existing cluster can be found.
 pub(crate) const TEST_LABEL: &str = "anthropic-rbac.io/test";
 

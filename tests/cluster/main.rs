@@ -48,6 +48,7 @@ mod rights;
 mod rivals;
 mod rotation;
 mod schema;
+mod script;
 mod seed;
 mod smoke;
 mod staging;

@@ -16,10 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{cluster::Cluster, command_line, tap::Tap, wait};
 
-pub(crate) const OPERATOR_NAMESPACE: &str = "anthropic-rbac-system";
-
-/// Who the API server says the operator is.
-pub(crate) const OPERATOR_USER: &str = "system:serviceaccount:anthropic-rbac-system:anthropic-rbac";
+pub(crate) use crate::cluster::{OPERATOR_NAMESPACE, OPERATOR_USER};
 
 /// How to run it.
 pub(crate) struct Settings<'a> {
