@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use super::KeyMemory;
 use crate::policy::finding::Kind;
 use crate::policy::name::{Name, NamespacedName};
@@ -43,6 +45,8 @@ pub struct OutputFacts {
     pub tampered: BTreeSet<Name>,
     /// What it remembers of the keys in it, by data key.
     pub memory: BTreeMap<Name, KeyMemory>,
+    /// When anybody last changed it, as the API server noted it.
+    pub written: Option<Timestamp>,
 }
 
 /// Whose an object is.

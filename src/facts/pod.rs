@@ -1,7 +1,7 @@
 //! Facts about the pods of gateways: which objects they have mounted, and what they were
 //! hurried for. Must not hold anything of their containers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -35,6 +35,8 @@ pub enum PodLookup {
 pub struct PodFacts {
     /// Its uid.
     pub uid: Name,
+    /// When it was made, by the API server's clock.
+    pub created: Option<Timestamp>,
     /// How far it is.
     pub phase: PodPhase,
     /// ConfigMaps and Secrets in its volumes, sorted. They cannot change.
@@ -77,15 +79,19 @@ pub enum PodPhase {
     Ending,
 }
 
-/// The policy that was last planned for a workspace with pods to hurry.
+/// What was last planned for a workspace with pods to hurry.
 #[derive(Clone, PartialEq, Debug)]
 pub struct LastPolicy {
-    /// It.
+    /// The policy.
     pub policy: Policy,
     /// When a policy last took something away that the one before it gave.
     pub narrowed_at: Timestamp,
     /// What its gateways have to load; `None` without one that says what it has loaded.
     pub awaited: Option<Awaited>,
+    /// What there was, or was to be, in the workspace's own namespace.
+    pub objects: BTreeSet<OutputId>,
+    /// When some of it was last found missing; before that, when this was first planned.
+    pub missed_at: Timestamp,
 }
 
 // === impl PodFacts ===

@@ -23,10 +23,10 @@ pub mod write;
 pub use ahead::ahead;
 pub use status::role_binding::unattached;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::facts::{Awaited, LastPolicy, SecretLookup, Snapshot, WorkspaceFacts};
+use crate::facts::{Awaited, LastPolicy, OutputId, SecretLookup, Snapshot, WorkspaceFacts};
 use jiff::SignedDuration;
 use keys::{Dates, Settled};
 use output::Plan;
@@ -121,7 +121,7 @@ fn attached(
     let awaited = files
         .awaited
         .map(|files| loads::awaited(snapshot, &plan.outputs, files));
-    plan.last_policy = remembered(snapshot, &resolution, awaited);
+    plan.last_policy = remembered(snapshot, &resolution, plan, awaited);
     let unwritten_ids = snapshot.failures.keys().cloned().collect();
     plan.pods = pods::pods(snapshot, plan, &unwritten_ids);
     plan.loads = loads::loads(snapshot, workspace, plan);
@@ -171,28 +171,40 @@ fn attached(
     plan.resolution = Some(resolution);
 }
 
-/// What the next plan must know of this one, to tell whether it takes anything away.
+/// What the next plan must know of this one, to tell whether anything was taken away.
 fn remembered(
     snapshot: &Snapshot,
     resolution: &Resolution,
+    plan: &Plan,
     awaited: Option<Awaited>,
 ) -> Option<Arc<LastPolicy>> {
     if snapshot.pods.is_empty() {
         return None;
     }
     let policy = &resolution.policy;
-    let kept = snapshot
-        .last_policy
-        .as_ref()
-        .filter(|last| !narrows(&last.policy, policy));
-    Some(match kept {
-        Some(last) if last.policy == *policy && last.awaited == awaited => last.clone(),
-        kept => Arc::new(LastPolicy {
-            policy: policy.clone(),
-            narrowed_at: kept.map_or(snapshot.now, |last| last.narrowed_at),
-            awaited,
-        }),
-    })
+    let found = snapshot.outputs.iter().filter(|(_, found)| found.is_ours());
+    let planned = plan.outputs.iter().map(|output| &output.id);
+    let objects: BTreeSet<OutputId> = found
+        .map(|(id, _)| id)
+        .chain(planned)
+        .filter(|id| id.name.namespace == snapshot.name.namespace)
+        .cloned()
+        .collect();
+    let last = snapshot.last_policy.as_ref();
+    if let Some(last) = last
+        .filter(|last| last.policy == *policy && last.objects == objects && last.awaited == awaited)
+    {
+        return Some(last.clone());
+    }
+    let wider = last.filter(|last| !narrows(&last.policy, policy));
+    let whole = last.filter(|last| last.objects.is_subset(&objects));
+    Some(Arc::new(LastPolicy {
+        policy: policy.clone(),
+        narrowed_at: wider.map_or(snapshot.now, |last| last.narrowed_at),
+        objects,
+        awaited,
+        missed_at: whole.map_or(snapshot.now, |last| last.missed_at),
+    }))
 }
 
 /// A Workspace that is not understood denies everything.

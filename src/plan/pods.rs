@@ -9,8 +9,11 @@
 //!
 //! Readiness does not matter: a pod that is not ready has the files as well, and may become ready
 //! before its kubelet looks again. A pod without a kubelet starts with what there is then, and one
-//! that ends needs nothing any more. Each pod is marked once soon after its start, since nobody can
-//! tell from outside which files it started with.
+//! that ends needs nothing any more.
+//!
+//! A pod that was made after the last write has the content from its start and is not marked. Both
+//! times are the API server's. What else a pod started with cannot be told from outside: one that
+//! was made before, or whose files went away at an unknown time, is marked once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +29,11 @@ use crate::policy::name::{Name, NamespacedName};
 /// Least time between two marks on one pod, for changes that take nothing away. Patches that
 /// follow each other faster reach the pod no faster: a kubelet takes up to 1.3 s for them.
 pub const PACE: SignedDuration = SignedDuration::from_secs(1);
+
+/// A pod that was made this much later than a write has started with it: until it mounts its files
+/// the write has come to its kubelet, as far as a mark would tell it any more. The API server
+/// notes whole seconds, so it is more than one.
+const ARRIVED: SignedDuration = SignedDuration::from_secs(2);
 
 /// Pods of all gateways, and what is to be done about them.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -43,7 +51,7 @@ pub struct Pods {
 pub struct GatewayPod {
     /// Its name.
     pub name: Name,
-    /// Whether it has been hurried for the present content, or is about to be.
+    /// Whether it started with the present content, or was hurried for it, or is about to be.
     pub present: bool,
     /// Which content it was hurried for.
     pub hurried_for: Option<Digest>,
@@ -60,16 +68,29 @@ pub struct Hurry {
     pub contents: BTreeMap<Name, Digest>,
 }
 
-/// The objects of a workspace in its own namespace, with the digest of what they hold.
+/// The objects of a workspace in its own namespace, once the plan is carried out.
 struct Objects<'a> {
-    workspace: &'a NamespacedName,
-    by_id: BTreeMap<&'a OutputId, Name>,
+    snapshot: &'a Snapshot,
+    by_id: BTreeMap<&'a OutputId, Object>,
+}
+
+/// One of them.
+struct Object {
+    /// Digest of what it holds.
+    content: Name,
+    /// When it was last changed; `None` if that is still to come, or not known.
+    written: Option<Timestamp>,
 }
 
 /// The pods of a workspace once all of the plan but `unwritten` is written.
 pub fn pods(snapshot: &Snapshot, plan: &Plan, unwritten: &BTreeSet<OutputId>) -> Pods {
     let objects = Objects::of(snapshot, plan, unwritten);
-    let narrowed_at = plan.last_policy.as_ref().map(|last| last.narrowed_at);
+    let last = plan.last_policy.as_deref();
+    let narrowed_at = last.map(|last| last.narrowed_at);
+    // By the API server's clock.
+    let missed_at = last
+        .zip(snapshot.skew)
+        .and_then(|(last, skew)| last.missed_at.checked_sub(skew).ok());
     let mut pods = Pods::default();
     let mut hurries: BTreeMap<&Name, Hurry> = BTreeMap::new();
     for (gateway, lookup) in &snapshot.pods {
@@ -85,7 +106,7 @@ pub fn pods(snapshot: &Snapshot, plan: &Plan, unwritten: &BTreeSet<OutputId>) ->
             }
             let content = objects.content_of(pod.mounts.iter());
             let before = pod.hurried.get(&key).copied();
-            let mut present = before == Some(content);
+            let mut present = before == Some(content) || objects.started(pod, missed_at);
             if !present {
                 match not_before(pod, narrowed_at, snapshot.now) {
                     Some(at) => pods.wake_at = pods.wake_at.into_iter().chain([at]).min(),
@@ -157,12 +178,14 @@ impl<'a> Objects<'a> {
         let home = &snapshot.name.namespace;
         let found = |id: &OutputId| {
             let found = snapshot.outputs.get(id).filter(|found| found.is_ours())?;
-            Some(found.marks.get(CONTENT_SHA256).cloned().unwrap_or_default())
+            let content = found.marks.get(CONTENT_SHA256).cloned().unwrap_or_default();
+            let written = found.written.filter(|_| found.tampered.is_empty());
+            Some(Object { content, written })
         };
-        let mut by_id: BTreeMap<&OutputId, Name> = BTreeMap::new();
+        let mut by_id: BTreeMap<&OutputId, Object> = BTreeMap::new();
         for id in snapshot.outputs.keys() {
             if unwritten.contains(id) || !plan.stale.contains(id) {
-                by_id.extend(found(id).map(|content| (id, content)));
+                by_id.extend(found(id).map(|object| (id, object)));
             }
         }
         for output in &plan.outputs {
@@ -173,28 +196,45 @@ impl<'a> Objects<'a> {
                 .is_some_and(|found| !found.is_ours());
             if !foreign && !unwritten.contains(id) {
                 // What is kept has the digest it had.
-                let planned = output.annotations.get(CONTENT_SHA256).cloned();
-                by_id.extend(planned.or_else(|| found(id)).map(|content| (id, content)));
+                let planned = output.annotations.get(CONTENT_SHA256);
+                let found = found(id).filter(|found| planned.is_none_or(|c| *c == found.content));
+                let changed = || {
+                    let (content, written) = (planned?.clone(), None);
+                    Some(Object { content, written })
+                };
+                by_id.extend(found.or_else(changed).map(|object| (id, object)));
             }
         }
         by_id.retain(|id, _| id.name.namespace == *home);
-        Self {
-            workspace: &snapshot.name,
-            by_id,
-        }
+        Self { snapshot, by_id }
+    }
+
+    /// Whether a pod has had the content of these objects since its start. Of those that are not
+    /// there it is only known that none has gone since `missed_at`.
+    fn started(&self, pod: &PodFacts, missed_at: Option<Timestamp>) -> bool {
+        let since = |id| match (self.by_id.get(id), self.snapshot.outputs.get(id)) {
+            (Some(object), _) => object.written,
+            (None, Some(found)) if found.is_ours() => None, // it is about to go
+            (None, _) => missed_at,
+        };
+        let has = |created: Timestamp, since: Timestamp| created.duration_since(since) >= ARRIVED;
+        pod.created.is_some_and(|created| {
+            let mut since = pod.mounts.iter().map(since);
+            since.all(|since| since.is_some_and(|since| has(created, since)))
+        })
     }
 
     fn mounted_by(&self, pod: &PodFacts, gateway: &str) -> bool {
         pod.mounts
             .iter()
-            .any(|id| self.by_id.contains_key(id) || is_file(&self.workspace.name, gateway, id))
+            .any(|id| self.by_id.contains_key(id) || is_file(&self.snapshot.name.name, gateway, id))
     }
 
     /// The content of some objects, of which those that do not exist count for nothing.
     fn content_of<'i>(&self, ids: impl Iterator<Item = &'i OutputId>) -> Digest {
         let mut lines: Vec<&str> = Vec::new();
         for id in ids {
-            if let Some(content) = self.by_id.get(id) {
+            if let Some(Object { content, .. }) = self.by_id.get(id) {
                 lines.extend([id.kind.name(), &id.name.name, content]);
             }
         }

@@ -391,6 +391,9 @@ impl<'a> Scene<'a> {
                 self.api("Pod")
                     .patch_status("edge", &PatchParams::default(), &Patch::Merge(started))
                     .await?;
+                // It may have started with what there is now.
+                let changed = json!({"spec": {"defaultMaxTokens": 2}});
+                merge(&self.api("Workspace"), "hurried", changed).await?;
                 pods_denied(&self.api("Workspace"), "hurried").await?;
                 let pod = self.api("Pod").get("edge").await?;
                 ensure!(pod.metadata.annotations.is_none(), "it was marked");

@@ -128,7 +128,14 @@ pub fn output(meta: &ObjectMeta) -> OutputFacts {
         memory: memory
             .and_then(|text| serde_json::from_str(text).ok())
             .unwrap_or_default(),
+        written: written(meta),
     }
+}
+
+/// When anybody last changed an object, as the API server noted it.
+fn written(meta: &ObjectMeta) -> Option<Timestamp> {
+    let entries = meta.managed_fields.iter().flatten();
+    time(entries.filter_map(|entry| entry.time.as_ref()).max())
 }
 
 /// When the operator last changed an object's status, as the API server noted it.
@@ -351,6 +358,20 @@ mod tests {
         );
         assert_eq!(reported_at(json!([others])), None);
         assert_eq!(reported_at(json!([])), None);
+    }
+
+    #[test]
+    fn an_output_is_as_old_as_what_anybody_wrote_of_it() {
+        let wrote = |manager: &str, time: &str| json!({"manager": manager, "operation": "Update", "time": time});
+        let written = |entries: Value| output(&meta(json!({"managedFields": entries}))).written;
+        let ours = wrote(NAME, "2026-11-01T00:00:00Z");
+        let others = wrote("kubectl-edit", "2026-11-02T00:00:00Z");
+        assert_eq!(
+            written(json!([others, ours])),
+            "2026-11-02T00:00:00Z".parse().ok()
+        );
+        assert_eq!(written(json!([ours])), "2026-11-01T00:00:00Z".parse().ok());
+        assert_eq!(written(json!([])), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{ConfigMapVolumeSource, SecretVolumeSource, Volume};
 use kube::api::ObjectMeta;
 
+use super::fields::time;
 use crate::api::metadata::{HURRIED_AT, HURRIED_FOR};
 use crate::api::pod::Pod;
 use crate::facts::{OutputId, PodFacts, PodPhase};
@@ -36,6 +37,7 @@ pub fn pod(pod: &Pod) -> Option<(NamespacedName, PodFacts)> {
     let started = running.chain(&pod.status.start_time).map(|time| time.0);
     let facts = PodFacts {
         uid: meta.uid.as_deref()?.into(),
+        created: time(meta.creation_timestamp.as_ref()),
         phase,
         mounts,
         hurried,
@@ -97,6 +99,7 @@ mod tests {
         json!({
             "metadata": {
                 "name": "edge-1", "namespace": "claude", "uid": "u",
+                "creationTimestamp": "2026-11-22T23:59:59Z",
                 "annotations": {
                     "content.anthropic-rbac.io/production.edge": "ab".repeat(32),
                     "content.anthropic-rbac.io/production.bad": "no digest",
@@ -131,6 +134,7 @@ mod tests {
     fn a_pod_is_known_by_its_volumes_and_what_it_was_hurried_for() {
         let want = PodFacts {
             uid: "u".into(),
+            created: "2026-11-22T23:59:59Z".parse().ok(),
             phase: PodPhase::Mounted,
             mounts: vec![
                 OutputId::config_map("claude", "production.policy"),

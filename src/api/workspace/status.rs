@@ -160,8 +160,8 @@ pub struct GatewayStatus {
 pub struct GatewayPods {
     /// Number of pods that mount files of the gateway.
     pub total: i64,
-    /// Number of those whose kubelet was told of the present files. It then takes well under a
-    /// second to show them to the pod.
+    /// Number of those that started with the present files, or whose kubelet was told of them. It
+    /// then takes well under a second to show them to the pod.
     pub hurried: i64,
     /// Number of pods that have loaded the present files, as they say themselves when the operator
     /// asks them. Unset = they are about to, for up to two minutes, or the gateway cannot say.
@@ -173,13 +173,14 @@ pub struct GatewayPods {
     pub lagging: Vec<LaggingPod>,
 }
 
-/// A pod whose kubelet was not told of the present files, or that has not loaded them in time.
+/// A pod that has older files and whose kubelet was not told of the present ones, or that has not
+/// loaded them in time.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct LaggingPod {
     /// Name of the pod.
     pub name: String,
-    /// Hex SHA-256 of the files its kubelet was last told of. Unset = none yet.
+    /// Hex SHA-256 of the files its kubelet was last told of. Unset = never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hurried_for: Option<String>,
     /// Revision of the policy that it has loaded. Unset = none, or not known.

@@ -74,6 +74,7 @@ fn found() -> OutputFacts {
         data_keys: Vec::new(),
         tampered: BTreeSet::new(),
         memory: BTreeMap::new(),
+        written: None,
     }
 }
 

@@ -62,6 +62,7 @@ fn found() -> Arc<OutputFacts> {
         data_keys: Vec::new(),
         tampered: BTreeSet::new(),
         memory: BTreeMap::new(),
+        written: None,
     })
 }
 

@@ -121,6 +121,87 @@ fn each_pod_is_marked_once_and_again_only_when_its_files_change() {
     assert_eq!(names(&stage.plan()), [""; 0]);
 }
 
+/// A pod that was made at this second of the first minute.
+fn made(name: &str, mounts: &[&str], second: &str) -> Value {
+    let mut pod = pod(name, mounts);
+    pod["metadata"]["creationTimestamp"] = json!(format!("2026-11-24T00:00:{second}Z"));
+    pod
+}
+
+#[test]
+fn a_pod_that_was_made_after_the_last_write_is_not_marked() {
+    // Everything is written at 00:00:00; the API server notes seconds.
+    let mut stage = stage(&[]);
+    for pod in [
+        made("before", &["production.edge.keys"], "01"),
+        made("after", &["production.edge.keys"], "02"),
+        pod("unknown", &["production.edge.keys"]),
+    ] {
+        seen(&mut stage, &pod);
+    }
+    stage.at("2026-11-24T00:00:10Z");
+    assert_eq!(carry_out(&mut stage), ["before", "unknown"]);
+    let marked = stage.plan().pods.gateways["edge"].clone().unwrap();
+    let marked: Vec<_> = marked
+        .iter()
+        .map(|pod| (&*pod.name, pod.present, pod.hurried_for.is_some()))
+        .collect();
+    let want = [
+        ("after", true, false),
+        ("before", true, true),
+        ("unknown", true, true),
+    ];
+    assert_eq!(marked, want);
+    assert_eq!(shown(&stage.plan()).map(|pods| pods.hurried), Some(3));
+
+    stage.at("2026-11-24T00:00:15Z").apply(&revoked());
+    assert_eq!(carry_out(&mut stage), ["after", "before", "unknown"]);
+    seen(&mut stage, &made("late", &["production.edge.keys"], "17"));
+    assert_eq!(names(&stage.plan()), [""; 0]);
+}
+
+#[test]
+fn a_pod_whose_files_went_away_is_marked_unless_it_was_made_after_that_by_one_clock() {
+    let mounts = ["production.edge.keys", "production.subjects-00"];
+    let mut stage = stage(&[]);
+    let name = NamespacedName::new("claude", "production");
+    // From when on it is known that there are no shards.
+    let watching = |stage: &mut Stage, at: &str| {
+        stage.world.planned(&name, None);
+        carry_out(stage.at(at));
+    };
+    watching(&mut stage, "2026-11-24T00:00:10Z");
+    seen(&mut stage, &made("a", &mounts, "12"));
+    assert_eq!(names(&stage.plan()), ["a"], "nobody knows the other clock");
+    stage.skewed(0);
+    assert_eq!(names(&stage.plan()), [""; 0]);
+    stage.skewed(-1);
+    assert_eq!(names(&stage.plan()), ["a"], "it was 11 s past there");
+    watching(stage.skewed(0), "2026-11-24T00:00:12Z");
+    assert_eq!(names(&stage.plan()), [""; 0], "it was marked");
+    seen(&mut stage, &made("b", &mounts, "12"));
+    assert_eq!(
+        names(&stage.plan()),
+        ["b"],
+        "nobody remembers what there was"
+    );
+
+    let stage = &mut self::stage(&[]);
+    let mounts = ["target", "production.edge.subjects-00"];
+    carry_out(stage.skewed(0));
+    seen(stage, &made("c", &mounts, "20"));
+    assert_eq!(names(&stage.plan()), [""; 0]);
+    let moved = key("claude/search", json!({"target": {"secretName": "other"}}));
+    stage.at("2026-11-24T00:00:30Z").apply(&moved);
+    assert_eq!(names(&stage.plan()), ["c"], "its target is about to go");
+    stage.carry_out();
+    stage.at("2026-11-24T00:00:31Z");
+    assert_eq!(carry_out(stage), ["c"], "it has gone");
+    seen(stage, &made("d", &mounts, "32"));
+    seen(stage, &made("e", &mounts, "33"));
+    assert_eq!(names(&stage.plan()), ["d"]);
+}
+
 #[test]
 fn only_running_pods_that_mount_files_of_the_gateway_are_touched_ready_or_not() {
     let mut waiting = pod("waiting", &["production.edge.keys"]);

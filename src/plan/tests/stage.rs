@@ -127,7 +127,7 @@ impl Stage {
                 Write::Patch { output, .. } => (output.id.clone(), Some(output)),
                 Write::Delete { id, .. } => (id, None),
             };
-            let facts = output.map(|output| written(&output, &self.versions.to_string()));
+            let facts = output.map(|output| written(&output, &self.versions.to_string(), self.now));
             self.world.apply(match (id.kind, facts) {
                 (OutputKind::ConfigMap, Some(facts)) => Change::ConfigMap(id.name, facts),
                 (OutputKind::ConfigMap, None) => Change::ConfigMapGone(id.name),
@@ -141,7 +141,7 @@ impl Stage {
     /// A ConfigMap as it is once it was written.
     pub(super) fn put(&mut self, output: &Output) {
         self.versions += 1;
-        let facts = written(output, &self.versions.to_string());
+        let facts = written(output, &self.versions.to_string(), self.now);
         self.world
             .apply(Change::ConfigMap(output.id.name.clone(), facts));
     }
@@ -272,7 +272,7 @@ where
 }
 
 /// An output as the API server shows it after we wrote it.
-fn written(output: &Output, version: &str) -> OutputFacts {
+fn written(output: &Output, version: &str, at: Timestamp) -> OutputFacts {
     let marks = output.labels.iter().chain(&output.annotations);
     let marks: BTreeMap<Name, Name> = marks.map(|(k, v)| (k.clone(), v.clone())).collect();
     let memory = marks.get(crate::api::metadata::KEY_VERSIONS);
@@ -300,6 +300,7 @@ fn written(output: &Output, version: &str) -> OutputFacts {
         marks,
         data_keys: output.data.keys().cloned().collect(),
         tampered: BTreeSet::new(),
+        written: Some(at),
     }
 }
 

@@ -472,5 +472,6 @@ fn foreign(secret: &SecretFacts) -> OutputFacts {
         data_keys: Vec::new(),
         tampered: BTreeSet::new(),
         memory: BTreeMap::new(),
+        written: None,
     }
 }
