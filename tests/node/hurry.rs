@@ -1,22 +1,21 @@
-//! Changes are hurried to gateway pods: how fast they get there, how often a pod is touched for
-//! it, and which pods never are.
+//! How often a gateway's pod is touched when changes are hurried to it, and which pods never are.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use kube::{ResourceExt, api::ListParams};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     audit::{AuditLog, Mark},
     cluster::Cluster,
+    gateway::{FILES, all_hurried, in_files, key_file, organisation, set_key, with_pods},
     operator::{self, OPERATOR_NAMESPACE},
     pod,
-    resource::{self, api, binding, fake_key, key, secret, workspace},
+    resource::{self, api, binding, workspace},
     suite::{Test, test},
     wait,
 };
@@ -26,24 +25,19 @@ const SOON: Duration = Duration::from_secs(30);
 /// It is tried again every 30 s whether access was granted.
 const RETRIED: Duration = Duration::from_secs(40);
 
-/// By when a revocation is to have reached a pod, in 19 of 20 cases.
-const PROMPT: Duration = Duration::from_millis(1500);
-
-/// By when a kubelet that nobody hurries has looked again.
-const KUBELET: Duration = Duration::from_secs(120);
-
 /// Two marks are a second apart when they are sent; on the way that may change a little.
 const PACE: Duration = Duration::from_millis(900);
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test(
-            "a revoked key is gone from a running gateway within 1.5 s",
-            revoked,
-        ),
-        test(
             "bursts of changes touch a pod once a second, and the last state arrives",
             bursts,
+        )
+        .needs_audit_log(),
+        test(
+            "a pod that was made after the last write is touched for the next one only",
+            fresh,
         )
         .needs_audit_log(),
         test("pods that are not the gateway's are never touched", others).needs_audit_log(),
@@ -54,174 +48,11 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// How often delays are measured.
-fn tries() -> usize {
-    let asked = env::var("NODE_TRIES").ok();
-    asked.and_then(|text| text.parse().ok()).unwrap_or(10)
-}
-
-fn gateway() -> Value {
-    json!({"gateways": [
-        {"name": "edge", "type": "Envoy", "podSelector": {"matchLabels": {"app": "gateway"}}},
-    ]})
-}
-
-const FILES: [&str; 2] = ["ConfigMap/one.policy", "Secret/one.edge.keys"];
-
-/// A namespace with a Workspace, its gateway, and a key for it.
-async fn organisation(cluster: &Cluster, spec: Value, hurried: bool) -> Result<String> {
-    let namespace = cluster.namespace("gateway").await?;
-    let home = namespace.as_str();
-    operator::grant(cluster, home, "anthropic-rbac-secrets")?;
-    if hurried {
-        operator::grant(cluster, home, "anthropic-rbac-gateway-pods")?;
-    }
-    let objects = [
-        secret(home, "source", &fake_key(home)),
-        workspace(home, "one", spec),
-        key(home, "app", "one", "source", ""),
-    ];
-    resource::create(cluster, &objects).await?;
-    let secrets = api(&cluster.client(), "Secret", home);
-    wait::until(&secrets, "one.edge.keys", SOON, |secret| {
-        secret.data["data"]
-            .as_object()
-            .filter(|data| !data.is_empty())
-            .map(|_| ())
-    })
-    .await?;
-    Ok(namespace)
-}
-
-/// Waits until the status counts so many pods, all of them hurried.
-async fn all_hurried(cluster: &Cluster, namespace: &str, pods: i64) -> Result<()> {
-    let workspaces = api(&cluster.client(), "Workspace", namespace);
-    wait::until(&workspaces, "one", SOON, |object| {
-        let shown = &object.data["status"]["gateways"][0]["pods"];
-        (shown["total"] == pods && shown["hurried"] == pods).then_some(())
-    })
-    .await
-}
-
-/// Name of the only file of the gateway's keys, in its pod.
-async fn key_file(cluster: &Cluster, namespace: &str) -> Result<String> {
-    let secret = api(&cluster.client(), "Secret", namespace)
-        .get("one.edge.keys")
-        .await?;
-    let data = secret.data["data"].as_object().context("it has data")?;
-    let name = data.keys().next().context("it has a key")?;
-    Ok(format!("{}/{name}", pod::FILES))
-}
-
-// === how fast ===
-
-async fn revoked(cluster: &Cluster) -> Result<()> {
-    let mut delays = measure(cluster, gateway(), true, tries(), SOON).await?;
-    print("hurried", &mut delays);
-    // Without a hurry every try takes about a minute.
-    let slow = json!({"gateways": [{"name": "edge", "type": "Envoy"}]});
-    let mut unhurried = measure(cluster, slow, false, tries().div_ceil(10), KUBELET).await?;
-    print("not hurried", &mut unhurried);
-    let p95 = percentile(&delays, 95);
-    ensure!(
-        p95 <= PROMPT,
-        "19 of 20 took up to {p95:?}, want {PROMPT:?}"
-    );
-    Ok(())
-}
-
-/// From kubectl's return to the end of the file in the pod, while other objects change all the time.
-async fn measure(
-    cluster: &Cluster,
-    spec: Value,
-    hurried: bool,
-    tries: usize,
-    within: Duration,
-) -> Result<Vec<Duration>> {
-    let namespace = organisation(cluster, spec, hurried).await?;
-    let home = namespace.as_str();
-    pod::run(cluster, &pod::pod(home, "edge", "gateway", &FILES)).await?;
-    let file = key_file(cluster, home).await?;
-    let elsewhere = cluster.namespace("noise").await?;
-    resource::create(cluster, &[workspace(&elsewhere, "two", json!({}))]).await?;
-    let measuring = async {
-        let mut delays = Vec::new();
-        for _ in 0..tries {
-            pod::until(cluster, home, "edge", &format!("[ -s {file} ]"))?
-                .holds(within)
-                .await?;
-            let mut gone = pod::until(cluster, home, "edge", &format!("[ ! -e {file} ]"))?;
-            set_state(cluster, home, "Revoked")?;
-            let start = Instant::now();
-            gone.holds(within).await?;
-            delays.push(start.elapsed());
-            set_state(cluster, home, "Active")?;
-        }
-        Ok(delays)
-    };
-    tokio::select! {
-        delays = measuring => delays,
-        error = noise(cluster, &elsewhere) => error.map(|()| Vec::new()),
-    }
-}
-
-fn set_state(cluster: &Cluster, namespace: &str, state: &str) -> Result<()> {
-    let patch = json!({"spec": {"state": state}}).to_string();
-    cluster.kubectl_ok(&[
-        "patch",
-        "aikey",
-        "app",
-        "--namespace",
-        namespace,
-        "--type=merge",
-        "--patch",
-        &patch,
-    ])?;
-    Ok(())
-}
-
-/// Another workspace's bindings, made and deleted without end.
-async fn noise(cluster: &Cluster, namespace: &str) -> Result<()> {
-    let bindings = api(&cluster.client(), "RoleBinding", namespace);
-    for i in 0.. {
-        let name = format!("noise-{}", i % 50);
-        if bindings.get_opt(&name).await?.is_some() {
-            resource::delete(&bindings, &name).await?;
-        } else {
-            let object = binding(namespace, &name, "two", "user", &[&name]);
-            resource::create(cluster, &[object]).await?;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
-}
-
-fn percentile(sorted: &[Duration], percent: usize) -> Duration {
-    let last = sorted.len() - 1;
-    sorted[(sorted.len() * percent)
-        .div_ceil(100)
-        .saturating_sub(1)
-        .min(last)]
-}
-
-fn print(what: &str, delays: &mut [Duration]) {
-    delays.sort();
-    let of = |percent| percentile(delays, percent).as_secs_f64();
-    println!(
-        "revocation to the file's end in the pod, {what}: n {}, min {:.2}, median {:.2}, p95 {:.2}, max {:.2} s",
-        delays.len(),
-        of(0),
-        of(50),
-        of(95),
-        of(100)
-    );
-}
-
 // === how often ===
 
 async fn bursts(cluster: &Cluster) -> Result<()> {
     const PODS: [&str; 3] = ["edge-0", "edge-1", "edge-2"];
-    let namespace = organisation(cluster, gateway(), true).await?;
+    let namespace = organisation(cluster, with_pods(), true).await?;
     let home = namespace.as_str();
     for name in PODS {
         pod::run(cluster, &pod::pod(home, name, "gateway", &FILES)).await?;
@@ -275,6 +106,43 @@ async fn bursts(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
+async fn fresh(cluster: &Cluster) -> Result<()> {
+    let namespace = organisation(cluster, with_pods(), true).await?;
+    let home = namespace.as_str();
+    let audit = cluster.audit_log()?;
+    let mark = audit.mark().await?;
+    pod::run(cluster, &pod::pod(home, "early", "gateway", &FILES)).await?;
+    all_hurried(cluster, home, 1).await?;
+    let config_maps =
+        kube::Api::<k8s_openapi::api::core::v1::ConfigMap>::namespaced(cluster.client(), home);
+    wait::quiet(&config_maps, Duration::from_secs(3)).await?;
+    pod::run(cluster, &pod::pod(home, "late", "gateway", &FILES)).await?;
+    let file = key_file(cluster, home).await?;
+    pod::shell(cluster, home, "late", &in_files(&format!("[ -s {file} ]")))?;
+    all_hurried(cluster, home, 2).await?;
+    operator::roll(cluster)?;
+    all_hurried(cluster, home, 2).await?;
+    let touched = marks(&audit, mark, home).await?;
+    ensure!(!touched.contains_key("late"), "{touched:?}");
+
+    let mark = audit.mark().await?;
+    let mut gone = pod::until(
+        cluster,
+        home,
+        "late",
+        &in_files(&format!("[ ! -e {file} ]")),
+    )?;
+    set_key(cluster, home, "Revoked")?;
+    gone.holds(SOON).await?;
+    all_hurried(cluster, home, 2).await?;
+    let touched = marks(&audit, mark, home).await?;
+    assert_eq!(
+        touched.keys().map(|name| &**name).collect::<Vec<_>>(),
+        ["early", "late"]
+    );
+    Ok(())
+}
+
 /// When the operator marked which pod of a namespace.
 async fn marks(
     audit: &AuditLog,
@@ -299,7 +167,7 @@ async fn marks(
 // === whom ===
 
 async fn others(cluster: &Cluster) -> Result<()> {
-    let namespace = organisation(cluster, gateway(), true).await?;
+    let namespace = organisation(cluster, with_pods(), true).await?;
     let home = namespace.as_str();
     let elsewhere = cluster.namespace("elsewhere").await?;
     operator::grant(cluster, &elsewhere, "anthropic-rbac-gateway-pods")?;
@@ -343,7 +211,7 @@ async fn others(cluster: &Cluster) -> Result<()> {
     cluster.apply_yaml(&replicas.to_string())?;
     all_hurried(cluster, home, 2).await?;
     let file = key_file(cluster, home).await?;
-    set_state(cluster, home, "Revoked")?;
+    set_key(cluster, home, "Revoked")?;
     let keys = api(&cluster.client(), "ApiKeyRef", home);
     wait::until(&keys, "app", SOON, |object| {
         let current =
@@ -354,11 +222,16 @@ async fn others(cluster: &Cluster) -> Result<()> {
     all_hurried(cluster, home, 2).await?;
     // A pod that has just gone is no trouble to the others.
     resource::delete(&pods, "unready").await?;
-    set_state(cluster, home, "Active")?;
+    set_key(cluster, home, "Active")?;
     all_hurried(cluster, home, 1).await?;
-    pod::until(cluster, home, "edge", &format!("[ -s {file} ]"))?
-        .holds(SOON)
-        .await?;
+    pod::until(
+        cluster,
+        home,
+        "edge",
+        &format!("[ -s {}/{file} ]", pod::FILES),
+    )?
+    .holds(SOON)
+    .await?;
     let touched = marks(&audit, mark, home).await?;
     let touched: BTreeSet<&str> = touched.keys().map(|name| &**name).collect();
     // The one that ended may have been marked while it ran.
@@ -373,7 +246,7 @@ async fn others(cluster: &Cluster) -> Result<()> {
 // === without rights ===
 
 async fn denied(cluster: &Cluster) -> Result<()> {
-    let namespace = organisation(cluster, gateway(), false).await?;
+    let namespace = organisation(cluster, with_pods(), false).await?;
     let home = namespace.as_str();
     pod::run(cluster, &pod::pod(home, "edge", "gateway", &FILES)).await?;
     let workspaces = api(&cluster.client(), "Workspace", home);
@@ -436,7 +309,7 @@ async fn denied(cluster: &Cluster) -> Result<()> {
         "--namespace",
         home,
     ])?;
-    set_state(cluster, home, "Revoked")?;
+    set_key(cluster, home, "Revoked")?;
     resource::until(&workspaces, "one", wanted, SOON).await?;
     let secrets = api(&cluster.client(), "Secret", home);
     wait::until(&secrets, "one.edge.keys", SOON, |secret| {

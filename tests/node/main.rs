@@ -17,13 +17,20 @@ mod audit;
 #[path = "../cluster/cluster.rs"]
 mod cluster;
 mod control_plane;
+mod envoy;
+mod existing;
+mod gateway;
 mod hurry;
 mod install;
+mod killed;
 mod lifecycle;
 mod operator;
 mod pod;
+mod prompt;
 #[path = "../cluster/resource.rs"]
 mod resource;
+#[path = "../cluster/script.rs"]
+mod script;
 #[path = "../cluster/suite.rs"]
 mod suite;
 #[path = "../cluster/wait.rs"]
@@ -58,7 +65,19 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let suite = suite::Suite::new();
-    let tests = [lifecycle::tests(), workload::tests(), hurry::tests()];
+    let tests = if env::var_os(killed::HOLDS).is_some() {
+        vec![killed::holder()]
+    } else {
+        vec![
+            lifecycle::tests(),
+            workload::tests(),
+            prompt::tests(),
+            hurry::tests(),
+            envoy::tests(),
+            existing::tests(),
+            killed::tests(),
+        ]
+    };
     let tests = tests.into_iter().flatten();
     let conclusion = suite.run(
         &arguments,

@@ -9,10 +9,7 @@ use serde_json::Value;
 
 use crate::{cluster::Cluster, resource, wait};
 
-pub(crate) const OPERATOR_NAMESPACE: &str = "anthropic-rbac-system";
-
-/// Who the API server says the operator is.
-pub(crate) const OPERATOR_USER: &str = "system:serviceaccount:anthropic-rbac-system:anthropic-rbac";
+pub(crate) use crate::cluster::OPERATOR_NAMESPACE;
 
 const ROLLOUT: &str = "deployment/anthropic-rbac";
 

@@ -6,7 +6,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use kube::{ResourceExt, api::DynamicObject};
+use kube::{
+    ResourceExt,
+    api::{DynamicObject, ListParams},
+};
 use serde_json::{Value, json};
 
 use crate::{cluster::Cluster, resource, wait};
@@ -70,6 +73,29 @@ pub(crate) async fn running(
     wait::until(&pods, name, Duration::from_secs(60), |pod| {
         let state = &pod.data["status"]["containerStatuses"][0]["state"];
         state.get("running").map(|_| pod.clone())
+    })
+    .await
+}
+
+/// Waits until a Deployment is rolled out; the name of its only pod. It is found by the label
+/// `app`, which is the Deployment's name.
+pub(crate) async fn of_deployment(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+) -> Result<String> {
+    let deployment = format!("deployment/{name}");
+    let arguments = ["rollout", "status", &deployment, "--timeout=60s"];
+    cluster.kubectl_ok(&[&arguments[..], &["--namespace", namespace]].concat())?;
+    let pods = resource::api(&cluster.client(), "Pod", namespace);
+    let labelled = ListParams::default().labels(&format!("app={name}"));
+    wait::ask("one pod is left", Duration::from_secs(60), async || {
+        let pods = pods.list(&labelled).await?.items;
+        let mut pods = pods
+            .iter()
+            .filter(|pod| pod.metadata.deletion_timestamp.is_none());
+        let only = pods.next().filter(|_| pods.next().is_none());
+        Ok(only.map(ResourceExt::name_any))
     })
     .await
 }

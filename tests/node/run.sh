@@ -3,7 +3,8 @@
 #   unshare --net tests/node/run.sh DIR
 # Prints `READY DIR/kubeconfig` on stdout, then lives until its stdin closes or it gets SIGTERM or
 # SIGINT. A line `restart` on stdin cuts the node's power and turns it on again: every container,
-# kubelet and containerd are killed, and `READY …` comes once more when the node is back.
+# kubelet and containerd are killed, and `READY …` comes once more when the node is back. `import FILE`
+# gives the node an image, and `IMPORTED` tells when it has it.
 #
 # Everything is in namespaces of its own: network (the caller's, who must have made one), mounts,
 # processes, IPC. Nothing is left when this script ends, however it does: the kernel kills what it
@@ -41,7 +42,8 @@ sweep() { # what runs that were killed have left
   local path name
   for path in /sys/fs/cgroup/anthropic-rbac-node-* /sys/fs/cgroup/*/anthropic-rbac-node-*; do
     name=${path##*/}
-    [[ ! -d $path ]] || kill -0 "${name##*-}" 2>/dev/null || remove_cgroup "$name"
+    # One that has ended has no program any more, though it may still be counted.
+    [[ ! -d $path ]] || readlink "/proc/${name##*-}/exe" >/dev/null 2>&1 || remove_cgroup "$name"
   done
 }
 
@@ -202,6 +204,12 @@ while true; do
     start_node
     await 90 "the node is back" registered
     printf 'READY %s\n' "$dir/kubeconfig"
+    ;;
+  import\ *)
+    # containerd is in the node's mounts.
+    nsenter --mount="/proc/$node/ns/mnt" "$built/containerd/ctr" --address /run/containerd.sock --namespace k8s.io \
+      images import --no-unpack=false "${command_line#import }" >>"$dir/node.log" 2>&1 || fail node "cannot import ${command_line#import }"
+    echo IMPORTED
     ;;
   *) say "unknown: $command_line" ;;
   esac

@@ -1,0 +1,59 @@
+//! The tests on a cluster that somebody else runs and a kubeconfig names, as on kind: this program
+//! starts itself again beside another cluster.
+
+use std::{
+    env,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Result, ensure};
+
+use crate::{
+    cluster::Cluster,
+    control_plane::{self, ControlPlane},
+    suite::{Test, existing_cluster, test},
+};
+
+/// Tests that need the operator's image, pods to look from, and rights that come and go.
+const TESTS: [&str; 2] = [
+    "the operator runs as it is shipped, restricted",
+    "without rights on pods one condition says so, and everything else works",
+];
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test(
+            "the tests run on a cluster that only a kubeconfig names",
+            elsewhere,
+        )
+        .only_if(!existing_cluster()),
+    ]
+}
+
+async fn elsewhere(cluster: &Cluster) -> Result<()> {
+    let node = ControlPlane::start_apart(&cluster.dir().join("elsewhere"))?;
+    let mut path = control_plane::assets()?.into_os_string();
+    path.push(":");
+    path.push(env::var_os("PATH").unwrap_or_default());
+    for test in TESTS {
+        let output = Command::new("nsenter")
+            .arg(format!("--net=/proc/{}/ns/net", node.id()))
+            .arg("--")
+            .arg(env::current_exe()?)
+            .args(["--exact", test])
+            .env_remove(crate::BUILT)
+            .env("USE_EXISTING_CLUSTER", "true")
+            .env("KUBECONFIG", node.kubeconfig())
+            // kubectl is what users have.
+            .env("PATH", &path)
+            .stdin(Stdio::null())
+            .output()?;
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        ensure!(
+            output.status.success() && stdout.contains("1 passed"),
+            "{stdout}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! How soon a change that takes access away is seen inside a running gateway: from the moment it
+//! holds (kubectl has returned, or its time has come) to the pod's files, while other objects are
+//! being reconciled. Prints what it measures.
+
+use std::{env, time::Duration};
+
+use anyhow::{Result, ensure};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use crate::{
+    cluster::Cluster,
+    gateway::{self, FILES, in_files, patch, set_key},
+    pod,
+    resource::{self, api, binding, service_account, workspace},
+    suite::{Test, test},
+};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// By when it is to have reached a pod, in 19 of 20 cases.
+const PROMPT: Duration = Duration::from_millis(1500);
+
+/// By when a kubelet that nobody hurries has looked again.
+const KUBELET: Duration = Duration::from_secs(120);
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test(
+            "a revoked key is gone from a running gateway within 1.5 s",
+            revoked,
+        ),
+        test(
+            "a grant that expired is gone from a running gateway within 1.5 s",
+            async |cluster| prompt(cluster, &EXPIRED).await,
+        ),
+        test(
+            "a grant that was removed is gone from a running gateway within 1.5 s",
+            async |cluster| prompt(cluster, &REMOVED).await,
+        ),
+        test(
+            "a blocked subject is known to a running gateway within 1.5 s",
+            async |cluster| prompt(cluster, &BLOCKED).await,
+        ),
+        test(
+            "a Workspace that is Disabled is known to a running gateway within 1.5 s",
+            async |cluster| prompt(cluster, &DISABLED).await,
+        ),
+    ]
+}
+
+/// How often each delay is measured.
+fn tries() -> usize {
+    let asked = env::var("NODE_TRIES").ok();
+    asked.and_then(|text| text.parse().ok()).unwrap_or(10)
+}
+
+/// A way to lose access.
+struct Loss {
+    what: &'static str,
+    /// Takes access away in a namespace; from when on it holds, which may be in a moment.
+    take: fn(&Cluster, &str) -> Result<Timestamp>,
+    give: fn(&Cluster, &str) -> Result<()>,
+    /// What then holds in the gateway's files, and not before. `KEY` is the key's.
+    seen: &'static str,
+}
+
+const REVOKED: Loss = Loss {
+    what: "revoked key",
+    take: |cluster, home| {
+        set_key(cluster, home, "Revoked")?;
+        Ok(Timestamp::now())
+    },
+    give: |cluster, home| set_key(cluster, home, "Active"),
+    seen: "[ ! -e KEY ]",
+};
+
+const NO_GRANT: &str = "! grep -q '\"binding\":' policy.json";
+
+const EXPIRED: Loss = Loss {
+    what: "expired grant",
+    take: |cluster, home| {
+        // Whole seconds; late enough for the operator to see it before.
+        let at = Timestamp::from_second(Timestamp::now().as_second() + 3)?;
+        patch(cluster, home, USERS, &json!({"expiresAt": at.to_string()}))?;
+        Ok(at)
+    },
+    give: |cluster, home| patch(cluster, home, USERS, &json!({"expiresAt": null})),
+    seen: NO_GRANT,
+};
+
+const REMOVED: Loss = Loss {
+    what: "removed grant",
+    take: |cluster, home| {
+        cluster.kubectl_ok(&["delete", USERS, "--namespace", home])?;
+        Ok(Timestamp::now())
+    },
+    give: |cluster, home| {
+        cluster.apply_yaml(&users(home).to_string())?;
+        Ok(())
+    },
+    seen: NO_GRANT,
+};
+
+const BLOCKED: Loss = Loss {
+    what: "blocked subject",
+    take: |cluster, home| {
+        let mut subject = service_account("first");
+        subject["namespace"] = home.into();
+        patch(
+            cluster,
+            home,
+            "aiws/one",
+            &json!({"blockedSubjects": [subject]}),
+        )?;
+        Ok(Timestamp::now())
+    },
+    give: |cluster, home| patch(cluster, home, "aiws/one", &json!({"blockedSubjects": null})),
+    seen: "grep -q '\"blocked\": \\[\"' policy.json",
+};
+
+const DISABLED: Loss = Loss {
+    what: "Workspace Disabled",
+    take: |cluster, home| {
+        patch(cluster, home, "aiws/one", &json!({"state": "Disabled"}))?;
+        Ok(Timestamp::now())
+    },
+    give: |cluster, home| patch(cluster, home, "aiws/one", &json!({"state": null})),
+    seen: "grep -q '\"state\":\"Disabled\"' policy.json && [ ! -e KEY ]",
+};
+
+const USERS: &str = "airb/users";
+
+fn users(namespace: &str) -> serde_json::Value {
+    binding(namespace, "users", "one", "user", &["first"])
+}
+
+async fn revoked(cluster: &Cluster) -> Result<()> {
+    prompt(cluster, &REVOKED).await?;
+    // Without a hurry every try takes about a minute.
+    let tries = tries().div_ceil(10);
+    let mut unhurried = measure(cluster, &REVOKED, false, tries).await?;
+    print(REVOKED.what, "not hurried", &mut unhurried);
+    Ok(())
+}
+
+async fn prompt(cluster: &Cluster, loss: &Loss) -> Result<()> {
+    let mut delays = measure(cluster, loss, true, tries()).await?;
+    print(loss.what, "hurried", &mut delays);
+    let p95 = percentile(&delays, 95);
+    ensure!(
+        p95 <= PROMPT,
+        "19 of 20 took up to {p95:?}, want {PROMPT:?}"
+    );
+    Ok(())
+}
+
+async fn measure(
+    cluster: &Cluster,
+    loss: &Loss,
+    hurried: bool,
+    tries: usize,
+) -> Result<Vec<Duration>> {
+    let (spec, within) = if hurried {
+        (gateway::with_pods(), SOON)
+    } else {
+        (gateway::without_pods(), KUBELET)
+    };
+    let namespace = gateway::organisation(cluster, spec, hurried).await?;
+    let home = namespace.as_str();
+    resource::create(cluster, &[users(home)]).await?;
+    pod::run(cluster, &pod::pod(home, "edge", "gateway", &FILES)).await?;
+    let seen = loss
+        .seen
+        .replace("KEY", &gateway::key_file(cluster, home).await?);
+    let elsewhere = cluster.namespace("noise").await?;
+    resource::create(cluster, &[workspace(&elsewhere, "two", json!({}))]).await?;
+    let measuring = async {
+        let mut delays = Vec::new();
+        for _ in 0..tries {
+            let before = in_files(&format!("! {{ {seen}; }}"));
+            let mut before = pod::until(cluster, home, "edge", &before)?;
+            before.holds(within).await?;
+            let mut after = pod::until(cluster, home, "edge", &in_files(&seen))?;
+            let from = (loss.take)(cluster, home)?;
+            after.holds(within).await?;
+            let delay = Timestamp::now().duration_since(from);
+            ensure!(delay >= SignedDuration::ZERO, "{delay} before its time");
+            delays.push(Duration::try_from(delay)?);
+            (loss.give)(cluster, home)?;
+        }
+        Ok(delays)
+    };
+    tokio::select! {
+        delays = measuring => delays,
+        error = noise(cluster, &elsewhere) => error.map(|()| Vec::new()),
+    }
+}
+
+/// Another workspace's bindings, made and deleted without end.
+async fn noise(cluster: &Cluster, namespace: &str) -> Result<()> {
+    let bindings = api(&cluster.client(), "RoleBinding", namespace);
+    for i in 0.. {
+        let name = format!("noise-{}", i % 50);
+        if bindings.get_opt(&name).await?.is_some() {
+            resource::delete(&bindings, &name).await?;
+        } else {
+            let object = binding(namespace, &name, "two", "user", &[&name]);
+            resource::create(cluster, &[object]).await?;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+    let last = sorted.len() - 1;
+    sorted[(sorted.len() * percent)
+        .div_ceil(100)
+        .saturating_sub(1)
+        .min(last)]
+}
+
+fn print(what: &str, how: &str, delays: &mut [Duration]) {
+    delays.sort();
+    let of = |percent| percentile(delays, percent).as_secs_f64();
+    println!(
+        "{what} seen in the pod, {how}: n {}, min {:.2}, median {:.2}, p95 {:.2}, max {:.2} s",
+        delays.len(),
+        of(0),
+        of(50),
+        of(95),
+        of(100)
+    );
+}
