@@ -2,7 +2,8 @@
 
 In: {"key", "body": {...}, "headers": {...}, "stream", "count"}; out, in the same order:
 {"status", "message", "type", "text", "events", "usage", "sent"}, where `sent` is the body as the
-SDK sent it (base64), `text` what the message says, and `status` 0 when nothing was answered.
+SDK sent it (base64; nothing when it did not), `text` what the message says, and `status` 0 when
+nothing was answered.
 """
 import base64
 import concurrent.futures
@@ -29,9 +30,11 @@ def call(line):
     mine.sent = b""
     client = anthropic.Anthropic(api_key=asked["key"], base_url=url, max_retries=0, http_client=http)
     arguments = {"extra_body": asked["body"], "extra_headers": asked["headers"], "timeout": 60}
-    # Only what the caller wrote is to be in the body.
-    for name in ("model", "messages", "max_tokens"):
-        arguments[name] = arguments["extra_body"].pop(name, anthropic.NOT_GIVEN)
+    # What the SDK would trip over goes into the body by the side door.
+    for name, kind, stand_in in (("model", str, "x"), ("messages", list, [])):
+        given = isinstance(asked["body"].get(name), kind)
+        arguments[name] = asked["body"].pop(name) if given else stand_in
+    arguments["max_tokens"] = asked["body"].pop("max_tokens", anthropic.NOT_GIVEN)
     answer = {"status": 0, "message": None, "type": None, "text": None, "events": 0, "usage": None}
     try:
         if asked.get("count"):
@@ -55,7 +58,7 @@ def call(line):
     except anthropic.APIStatusError as error:
         said = error.body.get("error", {}) if isinstance(error.body, dict) else {}
         answer |= {"status": error.status_code, "message": said.get("message"), "type": said.get("type")}
-    except anthropic.APIConnectionError as error:
+    except (anthropic.APIConnectionError, AttributeError, TypeError, ValueError) as error:
         answer["message"] = f"{error}: {error.__cause__!r}"
     answer["sent"] = base64.b64encode(mine.sent).decode()
     return answer

@@ -519,7 +519,7 @@ fn texts() -> Vec<(&'static str, Want, Vec<u8>)> {
             Status(400),
             [&BODY[..BODY.len() - 1], b"]"].concat(),
         ),
-        ("deep", Passes, deep(500).into_bytes()),
+        ("deep", Passes, deep(120).into_bytes()),
         ("too deep", Status(400), deep(600).into_bytes()),
         (
             "far too deep",

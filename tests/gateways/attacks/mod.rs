@@ -43,6 +43,8 @@ pub(crate) struct Attack {
     pub(crate) want: Want,
     /// Headers that must not come upstream.
     pub(crate) absent: Vec<&'static str>,
+    /// The status of the next answer, when all of it is not one request.
+    pub(crate) next: u16,
 }
 
 /// What must come of it.
@@ -74,7 +76,14 @@ impl Attack {
             pieces: vec![bytes],
             want,
             absent: Vec::new(),
+            next: 404,
         }
+    }
+
+    /// It is two requests, and the second is answered so.
+    pub(crate) fn then(mut self, status: u16) -> Self {
+        self.next = status;
+        self
     }
 
     /// Sent in so many pieces.
@@ -96,7 +105,9 @@ impl Attack {
         let answer = self.send(&mut connection);
         // On the same connection, what was smuggled in would be answered before this.
         connection.wait_at_most(BRIEFLY)?;
-        let next = answer.is_ok().then(|| connection.ask(PROBE));
+        let open = |answer: &Response| answer.header("connection") != Some("close");
+        let goes_on = answer.as_ref().is_ok_and(open);
+        let next = goes_on.then(|| connection.ask(PROBE));
         let next = next.and_then(Result::ok);
         let received = stage.gateway.anthropic.take_all();
         for received in &received {
@@ -125,7 +136,7 @@ impl Attack {
             }
         }
         ensure!(
-            next.as_ref().is_none_or(|next| next.status == 404),
+            next.as_ref().is_none_or(|next| next.status == self.next),
             "after {answer:?} came {next:?}"
         );
         Ok(())

@@ -85,10 +85,11 @@ fn framing() -> Vec<Attack> {
         ),
         of(
             "chunks, then a request",
-            Harmless,
+            Passes,
             "transfer-encoding: chunked\r\n",
             &smuggled,
-        ),
+        )
+        .then(403),
         of(
             "two encodings",
             Refused,
@@ -334,7 +335,12 @@ fn framing() -> Vec<Attack> {
             ]
             .concat(),
         ),
-        Attack::new("two requests, the second forbidden", Refused, dear()),
+        Attack::new(
+            "two requests, the second forbidden",
+            Passes,
+            [post(&[SHOWN], BODY), dear()].concat(),
+        )
+        .then(403),
     ];
     for (name, from, to) in [
         ("HTTP/1.0", " HTTP/1.1\r\n", " HTTP/1.0\r\n"),
