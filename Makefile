@@ -61,6 +61,7 @@ test: ## everything CI runs, cheapest first
 	@$(PHASE) "wall around the core" $(MAKE) wall
 	@$(PHASE) "lint" $(MAKE) lint
 	@$(PHASE) "generated files" $(MAKE) gen-check
+	@$(PHASE) "lua" $(MAKE) check-lua
 	@$(PHASE) "gateways" $(MAKE) gateways
 	@$(PHASE) "tests of real gateways" $(MAKE) test-gateways
 	@$(PHASE) "control plane" $(MAKE) control-plane
@@ -154,6 +155,14 @@ check-files: ## kustomize builds, RBAC, Dockerfile, document links
 .PHONY: check-calendar
 check-calendar: ## read the calendar of due keys with two libraries by other people (needs Python; npm if there)
 	@scripts/check-calendar.sh $(CARGO_ARGS)
+
+.PHONY: check-lua
+check-lua: ## hold the gateways' Lua to one format and to names that exist (npm, if there)
+	@scripts/check-lua.sh
+
+.PHONY: lua
+lua: ## format the gateways' Lua
+	@scripts/check-lua.sh --write
 
 .PHONY: deny
 deny: ## licences, advisories and sources of dependencies (needs cargo-deny; fetches the advisory list)

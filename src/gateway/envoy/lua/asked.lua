@@ -246,7 +246,8 @@ do
 
   -- Whether a value at this member of this place is looked at; what begins with `byte`.
   local function matters(at, of)
-    return at ~= CONTENT and (of == TO_MODEL or of == TO_MAX_TOKENS or of == TO_FALLBACKS or of == TO_TYPE or at == FALLBACKS)
+    return at ~= CONTENT
+      and (of == TO_MODEL or of == TO_MAX_TOKENS or of == TO_FALLBACKS or of == TO_TYPE or at == FALLBACKS)
   end
 
   -- Reads on from `i` to the end; the outcome is only whether the bytes are UTF-8 to the last.
@@ -435,13 +436,7 @@ do
           stop = i + 3
         elseif byte == 110 and p[i + 1] == 117 and p[i + 2] == 108 and p[i + 3] == 108 then
           stop = i + 3
-        elseif
-          byte == 102
-          and p[i + 1] == 97
-          and p[i + 2] == 108
-          and p[i + 3] == 115
-          and p[i + 4] == 101
-        then
+        elseif byte == 102 and p[i + 1] == 97 and p[i + 2] == 108 and p[i + 3] == 115 and p[i + 4] == 101 then
           stop = i + 4
         else
           return nil, 400, BODY

@@ -67,7 +67,8 @@ do
     table.sort(names)
     local found = {}
     for i = 1, math.min(#names, MAX_GROUPS) do
-      found[i] = { id = id("group\n" .. issuer.name .. "\n" .. names[i]), name = "group:" .. issuer.name .. ":" .. names[i] }
+      found[i] =
+        { id = id("group\n" .. issuer.name .. "\n" .. names[i]), name = "group:" .. issuer.name .. ":" .. names[i] }
     end
     return found
   end
@@ -100,7 +101,10 @@ do
     if issuer.kubernetes then
       local namespace, name = tostring(claims.sub):match("^system:serviceaccount:([^:\n]+):([^:\n]+)$")
       return namespace
-        and { id = id("serviceaccount\n" .. namespace .. "\n" .. name), name = "serviceaccount:" .. namespace .. "/" .. name }
+        and {
+          id = id("serviceaccount\n" .. namespace .. "\n" .. name),
+          name = "serviceaccount:" .. namespace .. "/" .. name,
+        }
     end
     if issuer.user_claim == "email" and claims.email_verified ~= true then
       -- A claim of null is not among the claims, and yet it is there.

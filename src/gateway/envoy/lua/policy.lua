@@ -132,7 +132,7 @@ do
     if text then
       local ok, result = pcall(parse, text)
       present = ok and result or known.policy
-      problem = not ok and (tostring(result):gsub('^%[.-%]:%d+: ', "")) or nil
+      problem = not ok and (tostring(result):gsub("^%[.-%]:%d+: ", "")) or nil
     end
     local shards = {}
     if present and of_subjects then

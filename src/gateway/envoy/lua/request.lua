@@ -51,11 +51,7 @@ local function opens(present, open, model)
   for id, binding in open:gmatch("(%S+) (%S+)") do
     local role = present.policy.roles[id]
     if role and role.models and policy.allows(role.models, model) then
-      if
-        not best
-        or role.max_tokens > best.max_tokens
-        or (role.max_tokens == best.max_tokens and binding < of)
-      then
+      if not best or role.max_tokens > best.max_tokens or (role.max_tokens == best.max_tokens and binding < of) then
         best, of = role, binding
       end
     end

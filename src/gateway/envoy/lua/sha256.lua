@@ -53,8 +53,7 @@ do
     for block = 0, total - 64, 64 do
       for i = 0, 15 do
         local at = block + i * 4
-        schedule[i] =
-          tobit(padded[at] * 16777216 + padded[at + 1] * 65536 + padded[at + 2] * 256 + padded[at + 3])
+        schedule[i] = tobit(padded[at] * 16777216 + padded[at + 1] * 65536 + padded[at + 2] * 256 + padded[at + 3])
       end
       for i = 16, 63 do
         local x, y = schedule[i - 15], schedule[i - 2]

@@ -93,6 +93,8 @@ do
       open = table.concat(open, " "),
       rate = tostring(rate),
       key = key_of(present, own and own:match("^%S+") or "-", rows),
-    }, nil, used
+    },
+      nil,
+      used
   end
 end
