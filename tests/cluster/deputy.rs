@@ -295,7 +295,9 @@ fn judge(grounds: &Grounds, states: &[&Vec<Topology>], requests: &Requests) -> R
         .flat_map(|topology| &topology.workspaces)
         .flat_map(|ours| {
             let file = |file: &str| (ours.namespace.clone(), format!("{}{file}", ours.name));
-            [file(".policy"), file(".edge.config"), file(".edge.data")]
+            let of_gateway = ["config", "data", "subjects-00"];
+            let files = of_gateway.map(|part| file(&format!(".edge.{part}")));
+            files.into_iter().chain([file(".policy")])
         })
         .collect();
     let (mut reads, mut writes) = (0, 0);
@@ -314,6 +316,8 @@ fn judge(grounds: &Grounds, states: &[&Vec<Topology>], requests: &Requests) -> R
                 writable.contains(&place)
             }
             (_, "configmaps", "") => policies.contains(&place),
+            // What the cluster signs with: public, and no object.
+            ("get", "", "") => true,
             ("patch", "workspaces" | "rolebindings" | "apikeyrefs", "status") => true,
             ("create", "events", "") => true,
             _ => false,
