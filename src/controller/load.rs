@@ -200,6 +200,7 @@ struct Report {
     config: Name,
     revision: Option<Name>,
     subjects: Subjects,
+    files: Files,
     error: Option<Name>,
 }
 
@@ -207,6 +208,12 @@ struct Report {
 #[serde(deny_unknown_fields)]
 struct Subjects {
     expected: usize,
+    differ: Vec<Name>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Files {
     differ: Vec<Name>,
 }
 
@@ -234,6 +241,7 @@ async fn exchange(address: SocketAddr) -> Result<Loaded, Silence> {
         config,
         revision,
         subjects,
+        files,
         error,
     } = get(&mut sender, address, "/loaded").await?;
     let Stats { stats } = get(&mut sender, address, VERSIONS).await?;
@@ -247,6 +255,7 @@ async fn exchange(address: SocketAddr) -> Result<Loaded, Silence> {
         revision: revision.unwrap_or_default(),
         subjects: subjects.expected,
         differ: subjects.differ,
+        untaken: files.differ,
         error,
         versions: versions.collect(),
     })

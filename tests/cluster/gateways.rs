@@ -183,7 +183,7 @@ impl Says {
             |name: &str| format!("extension_config_discovery.http_filter.{name}.version_text");
         let loaded = json!({
             "workspace": format!("{home}/one"), "config": "k", "revision": policy["revision"],
-            "subjects": {"expected": 1, "differ": []}, "error": null,
+            "subjects": {"expected": 1, "differ": []}, "files": {"differ": []}, "error": null,
         });
         let stats = json!({"stats": [
             {"name": filter("jwt"), "value": version("jwt.json")?},

@@ -17,7 +17,8 @@ const STATS: &str = r#"{"stats":[
     {"histograms":{"computed_quantiles":[]}}]}"#;
 
 const LOADED: &str = r#"{"workspace":"claude/production","config":"k","revision":"r",
-    "subjects":{"expected":2,"differ":["subjects-01"]},"error":"line 3"}"#;
+    "subjects":{"expected":2,"differ":["subjects-01"]},
+    "files":{"differ":["jwt.json"]},"error":"line 3"}"#;
 
 /// Something that answers like this.
 async fn served(loaded: impl Into<String>, stats: &'static str) -> (SocketAddr, Task<()>) {
@@ -45,6 +46,7 @@ async fn a_gateway_says_what_it_has_loaded_and_envoy_what_it_has_taken() {
         revision: "r".into(),
         subjects: 2,
         differ: vec!["subjects-01".into()],
+        untaken: vec!["jwt.json".into()],
         error: Some("line 3".into()),
         versions: [("jwt.json", "j"), ("clusters.json", "c")]
             .map(|(file, version)| (file.into(), version.into()))
@@ -52,7 +54,8 @@ async fn a_gateway_says_what_it_has_loaded_and_envoy_what_it_has_taken() {
     };
     assert_eq!(load(address, TIMEOUT).await, Load::Loaded(want));
     let nothing = json!({"workspace": null, "config": "k", "revision": null,
-                         "subjects": {"expected": 0, "differ": []}, "error": null});
+                         "subjects": {"expected": 0, "differ": []},
+                         "files": {"differ": []}, "error": null});
     let (address, _server) = served(nothing.to_string(), STATS).await;
     let Load::Loaded(loaded) = load(address, TIMEOUT).await else {
         panic!("it answers");

@@ -72,6 +72,7 @@ fn all_of(plan: &Plan) -> Loaded {
         revision: awaited.revision.to_string().into(),
         subjects: awaited.subjects,
         differ: Vec::new(),
+        untaken: Vec::new(),
         error: None,
         versions: awaited.versions,
     }
@@ -246,6 +247,10 @@ fn whatever_differs_from_what_was_written_is_not_loaded_and_said() {
         (
             change(|loaded| drop(loaded.versions.remove("ratelimit.json"))),
             "ratelimit.json",
+        ),
+        (
+            change(|loaded| loaded.untaken = vec!["clusters.json".into()]),
+            "clusters.json",
         ),
         (Load::Unreachable, "does not answer"),
         (Load::NotAGateway, "does not say"),
