@@ -159,7 +159,11 @@ pub fn rate_limit(policy: &Policy) -> String {
         "stat_prefix": "requests",
         "filter_enabled": always,
         "filter_enforced": always,
-        "enable_retry_after_header": true,
+        // Envoy has a field of its own for it, but not before 1.40.
+        "response_headers_to_add": [{
+            "header": {"key": "retry-after", "value": "%DYNAMIC_METADATA(anthropic-rbac:audit:retryAfter)%"},
+            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+        }],
         "always_consume_default_token_bucket": false,
         "max_dynamic_descriptors": MOST_BUCKETS,
         "descriptors": descriptors,

@@ -33,9 +33,11 @@ local function identify(handle)
   end
   -- What the log says if nobody says more: Envoy itself refuses what is too much or too large.
   audit.decision = "Deny"
+  -- When the next request of a subject over its rate may pass, in seconds.
+  audit.retryAfter = math.ceil(60 / stands.rate)
   handle:streamInfo():dynamicMetadata():set("anthropic-rbac", "audit", audit)
   headers:replace("x-anthropic-rbac-subject", who.id)
-  headers:replace("x-anthropic-rbac-rate", stands.rate)
+  headers:replace("x-anthropic-rbac-rate", tostring(stands.rate))
   -- Names have no control characters.
   headers:replace(
     "x-anthropic-rbac-standing",

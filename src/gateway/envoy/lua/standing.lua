@@ -91,7 +91,7 @@ do
     end
     return {
       open = table.concat(open, " "),
-      rate = tostring(rate),
+      rate = rate,
       key = key_of(present, own and own:match("^%S+") or "-", rows),
     },
       nil,
