@@ -20,10 +20,10 @@ pub(crate) fn any_body(random: &mut Random) -> Vec<u8> {
     for (percent, make) in [
         (12, system as fn(&mut Random) -> String),
         (8, metadata),
-        (15, tools),
-        (12, fallbacks),
+        (9, tools),
+        (7, fallbacks),
         (12, plain),
-        (10, elsewhere),
+        (6, elsewhere),
     ] {
         if random.chance(percent) {
             members.push(make(random));
@@ -63,7 +63,7 @@ pub(crate) fn any_body(random: &mut Random) -> Vec<u8> {
             ])
             .to_vec();
     }
-    if random.chance(7) {
+    if random.chance(4) {
         spoil(random, &mut body);
     }
     body
@@ -140,7 +140,7 @@ fn text(random: &mut Random, plain: &str, percent: usize) -> String {
 
 fn model(random: &mut Random) -> String {
     let name = *random.pick(&MODELS);
-    match random.below(40) {
+    match random.below(80) {
         0 => text(random, &format!("{name} "), 0),
         1 => text(random, &name.to_uppercase(), 0),
         2 => text(random, "claude-hai\u{212a}u-4-5", 0),
@@ -165,14 +165,14 @@ fn model(random: &mut Random) -> String {
 }
 
 fn max_tokens(random: &mut Random) -> String {
-    match random.below(10) {
-        0..=3 => random.below(2000).to_string(),
-        4..=5 => random
+    match random.below(30) {
+        0..=13 => random.below(2000).to_string(),
+        14..=20 => random
             .pick(&[
                 "1", "16", "17", "512", "513", "1024", "4096", "8192", "8193",
             ])
             .to_string(),
-        6 => random
+        21..=24 => random
             .pick(&[
                 "1000000",
                 "1000001",
@@ -183,12 +183,12 @@ fn max_tokens(random: &mut Random) -> String {
                 "340282366920938463463374607431768211456",
             ])
             .to_string(),
-        7 => random
+        25 => random
             .pick(&[
                 "0", "-0", "-1", "1.0", "1e3", "1E2", "512.5", "1e400", "0.9",
             ])
             .to_string(),
-        8 => random
+        26 => random
             .pick(&[
                 "null", "\"512\"", "true", "[]", "{}", "[512]", "01", "+1", "0x10", "1_000", "NaN",
             ])
@@ -236,7 +236,7 @@ fn tools(random: &mut Random) -> String {
         1 => format!(r#"{{"type":"advisor_20260301","model":{}}}"#, model(random)),
         2 => format!(r#"{{"model":{},"type":{}}}"#, model(random), text(random, "advisor_20270101", 60)),
         3 => r#"{"name":"get","input_schema":{"type":"object","properties":{"model":{"type":"string"},"max_tokens":{}}}}"#.to_owned(),
-        4 => format!(r#"{{"name":"x","type":{},"max_tokens":3}}"#, long(random)),
+        4 => format!(r#"{{"name":"x","type":{},"model":"claude-haiku-4-5"}}"#, long(random)),
         5 => r#"["x",{"model":"claude-haiku-4-5"}]"#.to_owned(),
         6 => r#"{"type":"custom","name":"y","type":"advisor_2"}"#.to_owned(),
         _ => r#"{"type":"web_search_20250305","name":"web_search","max_uses":5}"#.to_owned(),
@@ -317,6 +317,7 @@ fn elsewhere(random: &mut Random) -> String {
 
 /// A type that ends within escapes, wherever it is cut.
 fn long(random: &mut Random) -> String {
-    let plain = "long".repeat(4 + random.below(30));
+    let plain = random.pick(&["long", "😀", "advisor\u{1f600}"]);
+    let plain = plain.repeat(4 + random.below(30));
     text(random, &plain, 60)
 }

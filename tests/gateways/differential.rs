@@ -57,20 +57,26 @@ pub(crate) struct Gateway {
 // === impl Gateway ===
 
 impl Gateway {
+    /// Starts one, and waits until it says that it has loaded its policy.
     pub(crate) fn start(rendered: Rendered) -> Result<Self> {
+        let gateway = Self::unseen(rendered)?;
+        gateway.loaded()?;
+        Ok(gateway)
+    }
+
+    /// Starts one, whatever it makes of its policy.
+    pub(crate) fn unseen(rendered: Rendered) -> Result<Self> {
         let authority = Authority::new(HOST)?;
         let anthropic = Anthropic::start(Some(&authority))?;
         let upstream = (&anthropic, Some(&authority));
         let envoy = &installed()?.envoy;
         let envoy = Envoy::start(envoy, &rendered.config, &rendered.data, upstream)?;
-        let gateway = Self {
+        Ok(Self {
             anthropic,
             envoy,
             rendered,
             _authority: authority,
-        };
-        gateway.loaded()?;
-        Ok(gateway)
+        })
     }
 
     /// Gives it another policy, and waits until it says that it has loaded it.
@@ -83,12 +89,10 @@ impl Gateway {
     }
 
     fn loaded(&self) -> Result<()> {
-        let id = self.rendered.policy.workspace.workspace_id.as_deref();
         let reach = |key: &[u8]| {
             let key = String::from_utf8_lossy(key).trim_end().to_owned();
             (key, Reach::Workspace)
         };
-        ensure!(id.is_some(), "worlds name their workspace");
         self.anthropic.set_keys(self.rendered.keys().map(reach));
         let status = self
             .envoy
@@ -213,7 +217,7 @@ fn raw(
                     let received = gateway.anthropic.take(&nonce);
                     allowed += u64::from(matches!(want, Outcome::Sent(_)));
                     if let Err(why) = compare(asked, &want, &answer.into(), &received) {
-                        differences.add(shown(asked, &why.to_string()));
+                        differences.add(shown(tokens, asked, &why.to_string()));
                     }
                 }
                 Ok(allowed)
@@ -303,7 +307,11 @@ fn by_sdk(
         let want = outcome(&gateway.rendered, tokens, &asked, Timestamp::now());
         allowed += u64::from(matches!(want, Outcome::Sent(_)));
         if let Err(why) = compare(&asked, &want, &answer.into(), &received) {
-            differences.add(shown(&asked, &format!("SDK {}: {why}", sdk.version)));
+            differences.add(shown(
+                tokens,
+                &asked,
+                &format!("SDK {}: {why}", sdk.version),
+            ));
         }
     }
     Ok(allowed)
@@ -424,6 +432,22 @@ fn compare(asked: &Asked, want: &Outcome, answer: &Answered, received: &[Receive
     Ok(())
 }
 
-fn shown(asked: &Asked, why: &str) -> String {
-    format!("{why}\n    {} {}", asked.path, asked.body.escape_ascii())
+/// A disagreement with all that led to it. Keys here are made up, and tokens are shown as claims.
+fn shown(tokens: &Tokens, asked: &Asked, why: &str) -> String {
+    let credentials = asked.api_keys.iter().chain(&asked.authorizations);
+    let credentials = credentials.map(|value| {
+        let text = String::from_utf8_lossy(value).into_owned();
+        let (scheme, token) = text.split_once(' ').unwrap_or(("key", &text));
+        match tokens.get(token) {
+            Some(minted) => format!("{scheme} of {}: {:?}", minted.issuer, minted.claims),
+            None => format!("{scheme} {token}"),
+        }
+    });
+    let credentials: Vec<String> = credentials.collect();
+    let body = asked.body.escape_ascii();
+    format!(
+        "{why}\n    {} {}\n    {body}",
+        asked.path,
+        credentials.join(", ")
+    )
 }

@@ -14,9 +14,11 @@ mod anthropic;
 mod attacks;
 mod authority;
 mod bodies;
+mod broken;
 mod differential;
 mod envoy;
 mod harness;
+mod hot;
 mod http;
 mod installed;
 mod mount;
@@ -35,6 +37,12 @@ use std::process::ExitCode;
 use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
-    let tests = [harness::tests(), differential::tests(), attacks::tests()];
+    let tests = [
+        harness::tests(),
+        attacks::tests(),
+        hot::tests(),
+        broken::tests(),
+        differential::tests(),
+    ];
     suite::run(Arguments::from_args(), tests.into_iter().flatten())
 }

@@ -1,15 +1,13 @@
-//! What the operator would mount into a gateway, from manifests: its own command writes policy
-//! and keys, and its own renderer the gateway's files.
-//! Must not change a byte of them.
+//! What the operator would mount into a gateway, from manifests, as its own command writes it.
+//! Must not change a byte of it.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anthropic_rbac::gateway::envoy::{self, Inputs, SigningKeys, Upstream};
 use anthropic_rbac::gateway::policy_json;
 use anthropic_rbac::policy::digest::ContentId;
-use anthropic_rbac::policy::name::Name;
 use anthropic_rbac::policy::table::Policy;
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
@@ -17,14 +15,18 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::mount::Files;
+use crate::worlds::CLUSTER;
 
 /// The Workspace that all manifests here are about, and its gateway.
 pub(crate) const NAMESPACE: &str = "claude";
 pub(crate) const WORKSPACE: &str = "production";
 pub(crate) const GATEWAY: &str = "edge";
 
+/// Where the ConfigMap of an issuer has its keys.
+pub(crate) const KEY_SET: &str = "jwks.json";
+
 /// Keys that issuers sign with, by issuer.
-pub(crate) type Issuers = BTreeMap<Name, Value>;
+pub(crate) type Issuers = BTreeMap<&'static str, Value>;
 
 /// A gateway's files and the policy behind them.
 pub(crate) struct Rendered {
@@ -37,70 +39,74 @@ pub(crate) struct Rendered {
     pub(crate) data: Files,
 }
 
-/// Renders manifests.
+/// Renders manifests, to which the issuers' ConfigMaps are added.
 pub(crate) fn render(manifests: &[Value], issuers: &Issuers) -> Result<Rendered> {
     let folder = tempfile::tempdir()?;
+    let cluster = folder.path().join("cluster.json");
+    let mut items = manifests.to_vec();
+    for (name, keys) in issuers {
+        if *name == CLUSTER {
+            fs::write(&cluster, keys.to_string())?;
+            continue;
+        }
+        let metadata = json!({"namespace": NAMESPACE, "name": name});
+        items.push(
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata,
+                          "data": {KEY_SET: keys.to_string()}}),
+        );
+    }
     let input = folder.path().join("manifests.json");
-    let list = json!({"apiVersion": "v1", "kind": "List", "items": manifests});
-    std::fs::write(&input, list.to_string())?;
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+    fs::write(&input, list.to_string())?;
     let out = folder.path().join("out");
     let output = Command::new(env!("CARGO_BIN_EXE_anthropic-rbac"))
-        .args(["render", "--with-keys", "--filename"])
-        .arg(&input)
+        .args(["render", "--with-keys", "--cluster-jwks"])
+        .arg(&cluster)
         .arg("--out")
         .arg(&out)
+        .arg("--filename")
+        .arg(&input)
         .output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "render: {said}");
 
     let out = out.join(NAMESPACE);
-    let policy = text(
-        &out,
-        &format!("configmap.{WORKSPACE}.policy.yaml"),
-        policy_json::FILE,
-    )?;
-    let (revision, policy) = policy_json::parse(&policy, &[])?;
-    let documents = issuers.iter().map(|(name, keys)| {
-        let document = SigningKeys::Document(keys.to_string().into());
-        (name.clone(), document)
-    });
-    let files = envoy::render(&Inputs {
-        policy: &policy,
-        revision,
-        keys: &documents.collect(),
-        upstream: &Upstream::default(),
-    });
-    let bytes = |(name, text): (&str, String)| (name.to_owned(), text.into_bytes());
-    let mut data: Files = files.data.into_iter().map(bytes).collect();
-    for (i, shard) in files.subjects.into_iter().enumerate() {
-        data.insert(format!("subjects-{i:02}.tsv"), shard.into_bytes());
+    let policy = object(&out.join(format!("configmap.{WORKSPACE}.policy.yaml")))?;
+    let policy = policy.get(policy_json::FILE).context("a policy")?;
+    let (revision, policy) = policy_json::parse(std::str::from_utf8(policy)?, &[])?;
+    let (mut config, mut data) = (Files::new(), Files::new());
+    let ours = format!(".{WORKSPACE}.{GATEWAY}.");
+    for entry in fs::read_dir(&out)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        match name.split_once(&ours) {
+            Some(("configmap", "config.yaml")) => config.extend(object(&path)?),
+            Some(_) => data.extend(object(&path)?),
+            None => {}
+        }
     }
-    data.extend(keys(&out)?);
     Ok(Rendered {
         policy,
         revision,
-        config: files.config.into_iter().map(bytes).collect(),
+        config,
         data,
     })
 }
 
-/// The keys, under the names that they are mounted by.
-fn keys(out: &Path) -> Result<Files> {
-    let path = out.join(format!("secret.{WORKSPACE}.{GATEWAY}.keys.yaml"));
-    let object: Value = serde_saphyr::from_str(&std::fs::read_to_string(path)?)?;
+/// What a ConfigMap or Secret holds.
+fn object(path: &Path) -> Result<Files> {
+    let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let object: Value = serde_saphyr::from_str(&text)?;
     let data = object["data"].as_object().into_iter().flatten();
-    let keys = data.map(|(name, value)| {
-        let bytes = STANDARD.decode(value.as_str().unwrap_or_default())?;
+    let files = data.map(|(name, value)| {
+        let value = value.as_str().unwrap_or_default();
+        let bytes = match object["kind"] == "Secret" {
+            true => STANDARD.decode(value)?,
+            false => value.as_bytes().to_vec(),
+        };
         Ok((name.clone(), bytes))
     });
-    keys.collect()
-}
-
-fn text(out: &Path, file: &str, name: &str) -> Result<String> {
-    let text = std::fs::read_to_string(out.join(file)).context("no policy was rendered")?;
-    let object: Value = serde_saphyr::from_str(&text)?;
-    let text = object["data"][name].as_str().context("a policy")?;
-    Ok(text.to_owned())
+    files.collect()
 }
 
 // === impl Rendered ===

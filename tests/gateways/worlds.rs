@@ -6,7 +6,7 @@ use anthropic_rbac::policy::digest::Digest;
 use serde_json::{Value, json};
 
 use crate::random::Random;
-use crate::rendered::{GATEWAY, NAMESPACE, WORKSPACE};
+use crate::rendered::{GATEWAY, KEY_SET, NAMESPACE, WORKSPACE};
 
 pub(crate) const ACCOUNTS: [(&str, &str); 3] =
     [("search", "web"), ("search", "job"), ("batch", "web")];
@@ -49,9 +49,9 @@ const FUTURE: [&str; 2] = ["2090-01-01T00:00:00Z", "2099-12-31T23:59:59Z"];
 /// The manifests of a seed.
 pub(crate) fn any_world(seed: u64) -> Vec<Value> {
     let random = &mut Random::new(seed);
-    let mut roles = vec!["viewer", "user", "power", "admin"];
+    let mut roles = vec!["viewer", "user", "power", "power", "admin", "admin"];
     let mut objects = vec![workspace(random, &mut roles)];
-    for i in 0..2 + random.below(9) {
+    for i in 0..3 + random.below(12) {
         objects.push(binding(random, i, &roles));
     }
     for name in ["shared", "k1", "k2", "k3"] {
@@ -134,7 +134,14 @@ fn workspace(random: &mut Random, roles: &mut Vec<&'static str>) -> Value {
         let all = (0..1 + random.below(2)).map(|_| subject(random));
         let mut all: Vec<Value> = all.collect();
         all.dedup();
-        spec["blockedSubjects"] = json!(all);
+        // Whom no issuer vouches for cannot be blocked.
+        let issuers = spec["authentication"]["issuers"].as_array();
+        let known =
+            |name: &Value| issuers.is_some_and(|all| all.iter().any(|one| one["name"] == *name));
+        all.retain(|one| one["issuer"].is_null() || known(&one["issuer"]));
+        if !all.is_empty() {
+            spec["blockedSubjects"] = json!(all);
+        }
     }
     object("Workspace", WORKSPACE, spec)
 }
@@ -157,9 +164,9 @@ fn models(random: &mut Random) -> Value {
 
 fn issuers(random: &mut Random) -> Value {
     let audiences = |random: &mut Random| match random.below(4) {
-        0 => json!(AUDIENCES),
-        1 => json!([AUDIENCES[1]]),
-        _ => json!([AUDIENCES[0]]),
+        0 => json!([AUDIENCES[1]]),
+        1 => json!([AUDIENCES[0]]),
+        _ => json!(AUDIENCES),
     };
     let mut all = Vec::new();
     if random.chance(80) {
@@ -170,7 +177,7 @@ fn issuers(random: &mut Random) -> Value {
             continue;
         }
         let mut issuer = json!({"name": name, "type": "OIDC", "issuerURL": url,
-            "jwksURI": format!("{}/keys", url.trim_end_matches('/')), "audiences": audiences(random)});
+            "jwksConfigMapRef": {"name": name, "key": KEY_SET}, "audiences": audiences(random)});
         if random.chance(60) {
             issuer["userClaim"] = json!(random.pick(&["email", "email", "preferred_username"]));
         }
@@ -217,7 +224,7 @@ fn binding(random: &mut Random, i: usize, roles: &[&str]) -> Value {
     let mut spec = json!({
         "workspaceRef": {"name": WORKSPACE},
         "roleRef": {"kind": "ApplicationRole", "name": random.pick(roles)},
-        "subjects": subjects(random, 5),
+        "subjects": subjects(random, 9),
     });
     match random.below(20) {
         0 => spec["expiresAt"] = json!(random.pick(&PAST)),

@@ -147,6 +147,14 @@ fn members() -> Vec<(&'static str, Want, &'static str)> {
             r#", "tools": [{"type": "\u0061\u0064\u0076\u0069\u0073\u006f\u0072\u005f\u0032\u0030\u0032\u0036\u0030\u0033\u0030\u0031", "model": "claude-haiku-4-5"}]"#,
         ),
         (
+            "an advisor with much behind",
+            Status(403),
+            concat!(
+                r#", "tools": [{"type": "advisor_20260301xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\ud83d\ude00","#,
+                r#" "model": "claude-haiku-4-5"}]"#
+            ),
+        ),
+        (
             "an advisor of two types",
             Status(403),
             r#", "tools": [{"type": "custom", "model": "claude-haiku-4-5", "type": "advisor_20260301"}]"#,

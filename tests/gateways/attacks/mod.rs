@@ -15,7 +15,7 @@ use anyhow::{Result, ensure};
 
 use crate::http::{Connection, Response};
 use crate::suite::{Test, test};
-use stage::Stage;
+pub(crate) use stage::{BODY, CLIENT, Stage, UNKNOWN, VIEWER, post};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -184,7 +184,7 @@ fn controls() -> Result<()> {
     stage.is_well()?;
     for credential in [stage.account()?, stage.user(&serde_json::json!({}))?] {
         let headers = [("x-api-key", credential.as_bytes())];
-        let attack = Attack::new("control", Want::Passes, stage::post(&headers, stage::BODY));
+        let attack = Attack::new("control", Want::Passes, post(&headers, BODY));
         attack.run(&stage)?;
     }
     Ok(())

@@ -9,65 +9,77 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Attack, Want};
-use crate::anthropic::Received;
+use crate::anthropic::{Reach, Received};
 use crate::differential::Gateway;
 use crate::http::request;
-use crate::rendered::{GATEWAY, WORKSPACE, render};
+use crate::mount::Files;
+use crate::rendered::{GATEWAY, KEY_SET, WORKSPACE, render};
 use crate::requests::{CLUSTER_URL, Signers};
 use crate::worlds::{AUDIENCES, CLUSTER, ISSUERS, object, secret};
 
 /// What the caller may: this model, and so many tokens.
-pub(super) const ALLOWED: &str = "claude-haiku-4-5";
-pub(super) const CAP: u64 = 512;
+pub(crate) const ALLOWED: &str = "claude-haiku-4-5";
+pub(crate) const CAP: u64 = 512;
 /// What it may not.
-pub(super) const FORBIDDEN: &str = "claude-opus-5";
+pub(crate) const FORBIDDEN: &str = "claude-opus-5";
 
 /// Of a caller with role `user`, of one with role `viewer`, of one with role `admin` who is
 /// blocked, and of nobody.
-pub(super) const CLIENT: &str = "EXAMPLE-client-key-of-a-caller-00000001";
-pub(super) const VIEWER: &str = "EXAMPLE-client-key-of-a-viewer-00000002";
-pub(super) const BLOCKED: &str = "EXAMPLE-client-key-of-the-blocked-000003";
-pub(super) const UNKNOWN: &str = "EXAMPLE-client-key-of-nobody-at-all-0004";
+pub(crate) const CLIENT: &str = "EXAMPLE-client-key-of-a-caller-00000001";
+pub(crate) const VIEWER: &str = "EXAMPLE-client-key-of-a-viewer-00000002";
+pub(crate) const BLOCKED: &str = "EXAMPLE-client-key-of-the-blocked-000003";
+pub(crate) const UNKNOWN: &str = "EXAMPLE-client-key-of-nobody-at-all-0004";
 
 /// Anthropic's keys: for these callers, and for everybody else.
-pub(super) const OWN: &str = "sk-ant-api03-EXAMPLE-search";
-pub(super) const SHARED: &str = "sk-ant-api03-EXAMPLE-shared";
+pub(crate) const OWN: &str = "sk-ant-api03-EXAMPLE-search";
+pub(crate) const SHARED: &str = "sk-ant-api03-EXAMPLE-shared";
 
 /// A body that is permitted as it stands.
-pub(super) const BODY: &[u8] =
+pub(crate) const BODY: &[u8] =
     br#"{"model": "claude-haiku-4-5", "max_tokens": 512, "messages": [{"role": "user", "content": "hi"}]}"#;
 
 /// A user with an e-mail address, whom role `user` is given.
-pub(super) const USER: &str = "uma@example.com";
+pub(crate) const USER: &str = "uma@example.com";
 
-pub(super) struct Stage {
-    pub(super) gateway: Gateway,
-    pub(super) signers: Signers,
+pub(crate) struct Stage {
+    pub(crate) gateway: Gateway,
+    pub(crate) signers: Signers,
 }
 
 // === impl Stage ===
 
 impl Stage {
-    pub(super) fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let signers = Signers::new()?;
         let rendered = render(&manifests(), &signers.published())?;
         let gateway = Gateway::start(rendered)?;
         Ok(Self { gateway, signers })
     }
 
+    /// The same, started on other files than those that were rendered.
+    pub(crate) fn on(data: &Files) -> Result<Self> {
+        let signers = Signers::new()?;
+        let mut rendered = render(&manifests(), &signers.published())?;
+        rendered.data = data.clone();
+        let gateway = Gateway::unseen(rendered)?;
+        let keys = [OWN, SHARED].map(|key| (key.to_owned(), Reach::Workspace));
+        gateway.anthropic.set_keys(keys);
+        Ok(Self { gateway, signers })
+    }
+
     /// A good token of the ServiceAccount `search/web`.
-    pub(super) fn account(&self) -> Result<String> {
+    pub(crate) fn account(&self) -> Result<String> {
         self.signers.of(CLUSTER).token(&account_claims())
     }
 
     /// A token of the user, with these claims besides; null takes a claim away.
-    pub(super) fn user(&self, more: &Value) -> Result<String> {
+    pub(crate) fn user(&self, more: &Value) -> Result<String> {
         self.signers.of(ISSUERS[0].0).token(&user_claims(more))
     }
 
     /// That something came upstream is right only if it is permitted as it stands, with the
     /// caller's key, and with nothing of the caller's own.
-    pub(super) fn check(&self, received: &Received) -> Result<()> {
+    pub(crate) fn check(&self, received: &Received) -> Result<()> {
         let path = received.path.split('?').next();
         let endpoint = match path {
             Some("/v1/messages") => Endpoint::Messages,
@@ -119,6 +131,11 @@ impl Stage {
                 "upstream got {name}: {received:?}"
             );
         }
+        let own = |(name, _): &(String, Vec<u8>)| name.starts_with("x-anthropic-rbac");
+        ensure!(
+            !received.headers.iter().any(own),
+            "words of the gateway's own: {received:?}"
+        );
         for credential in [CLIENT, VIEWER, BLOCKED, UNKNOWN, SHARED, "eyJ"] {
             ensure!(
                 !received.holds(credential.as_bytes()),
@@ -129,7 +146,7 @@ impl Stage {
     }
 
     /// After all of it, it still does what it should.
-    pub(super) fn is_well(&self) -> Result<()> {
+    pub(crate) fn is_well(&self) -> Result<()> {
         let headers = [("x-api-key", CLIENT.as_bytes())];
         let good = Attack::new("a good request", Want::Passes, post(&headers, BODY));
         let mut dear = BODY.to_vec();
@@ -163,7 +180,7 @@ fn manifests() -> Vec<Value> {
         object("ApiKeyRef", name, spec)
     };
     let issuer = |(name, url): (&str, &str)| {
-        json!({"name": name, "type": "OIDC", "issuerURL": url, "jwksURI": format!("{}/keys", url.trim_end_matches('/')),
+        json!({"name": name, "type": "OIDC", "issuerURL": url, "jwksConfigMapRef": {"name": name, "key": KEY_SET},
                "audiences": [AUDIENCES[0]], "userClaim": "email", "groupsClaim": "groups"})
     };
     let mut roles: Vec<Value> = Vec::new();
@@ -207,7 +224,7 @@ fn manifests() -> Vec<Value> {
 }
 
 /// Claims of the ServiceAccount.
-pub(super) fn account_claims() -> Value {
+pub(crate) fn account_claims() -> Value {
     let now = Timestamp::now();
     json!({
         "iss": CLUSTER_URL, "sub": "system:serviceaccount:search:web", "aud": [AUDIENCES[0]],
@@ -216,7 +233,7 @@ pub(super) fn account_claims() -> Value {
 }
 
 /// Claims of the user, with these besides; null takes a claim away.
-pub(super) fn user_claims(more: &Value) -> Value {
+pub(crate) fn user_claims(more: &Value) -> Value {
     let now = Timestamp::now();
     let mut claims = json!({
         "iss": ISSUERS[0].1, "sub": "u-1", "email": USER, "email_verified": true,
@@ -236,12 +253,12 @@ fn later(now: Timestamp) -> i64 {
 }
 
 /// A request with these headers and the usual others.
-pub(super) fn post(headers: &[(&str, &[u8])], body: &[u8]) -> Vec<u8> {
+pub(crate) fn post(headers: &[(&str, &[u8])], body: &[u8]) -> Vec<u8> {
     post_to("/v1/messages", headers, body)
 }
 
 /// The same for another path.
-pub(super) fn post_to(path: &str, headers: &[(&str, &[u8])], body: &[u8]) -> Vec<u8> {
+pub(crate) fn post_to(path: &str, headers: &[(&str, &[u8])], body: &[u8]) -> Vec<u8> {
     let usual: [(&str, &[u8]); 2] = [
         ("anthropic-version", b"2023-06-01"),
         ("content-type", b"application/json"),

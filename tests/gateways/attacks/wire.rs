@@ -542,10 +542,16 @@ fn headers() -> Vec<Attack> {
             "words of the gateway's own",
             Passes,
             &[
-                ("x-gw-subject", b"admin"),
                 ("x-gw-role", b"admin"),
                 ("anthropic-rbac", b"allow"),
-                ("x-anthropic-rbac-decision", b"Allow"),
+                (
+                    "x-anthropic-rbac-subject",
+                    b"00000000000000000000000000000000",
+                ),
+                ("x-anthropic-rbac-rate", b"1000000"),
+                ("x-anthropic-rbac-standing", b"-\t\tadmin\t"),
+                ("x-anthropic-rbac-standing", b"-\t\troot\t"),
+                ("X-Anthropic-RBAC-Decision", b"Allow"),
             ],
             &[],
         ),
