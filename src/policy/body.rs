@@ -197,8 +197,9 @@ impl Reading {
             }
             (_, Member::Type) => {
                 if let Event::String(text) = event {
-                    let text = text.decoded().unwrap_or_default();
-                    open.is_advisor |= text.starts_with(ADVISOR);
+                    // What no text can be, another reader may take for whatever it likes.
+                    let text = text.decoded();
+                    open.is_advisor |= text.is_none_or(|text| text.starts_with(ADVISOR));
                 }
             }
             (

@@ -154,6 +154,10 @@ fn what_names_no_model_or_number_for_what_it_does_is_not_allowed() {
             r#", "tools": [{"type": "x", "model": "a", "t\u0079pe": "advisor_2"}]"#,
             "tools",
         ),
+        (
+            r#", "tools": [{"type": "advisor_\ud800", "model": "a"}]"#,
+            "tools",
+        ),
     ] {
         let want = Denial::FieldNotAllowed(field.to_owned());
         assert_eq!(asked(hidden), Err(want), "{hidden}");

@@ -196,24 +196,6 @@ do
     end
   end
 
-  -- Whether the string whose first byte is at `i` begins with this word, however it is written.
-  -- Where it is shorter its quote, which is in no word, ends it.
-  local function begins(p, i, word)
-    for at = 1, #word do
-      local byte = p[i]
-      if byte == 92 and p[i + 1] == 117 then
-        byte = tonumber(ffi.string(p + i + 2, 4), 16)
-        i = i + 6
-      else
-        i = i + 1
-      end
-      if byte ~= word:byte(at) then
-        return false
-      end
-    end
-    return true
-  end
-
   -- Where something open stands.
   local TOP, TOOLS, TOOL, FALLBACKS, ELSEWHERE, CONTENT = 1, 2, 3, 4, 5, 6
   -- What the value to come is the value of, where it matters.
@@ -332,7 +314,9 @@ do
           top.first, top.last = i + 1, stop + 1
         end
       elseif of == TO_TYPE and byte == 34 then
-        advisors[depth] = advisors[depth] or begins(p, i + 1, "advisor")
+        -- What no text can be, another reader may take for whatever it likes.
+        local kind = decoded(text:sub(i + 2, stop))
+        advisors[depth] = advisors[depth] or not kind or kind:sub(1, 7) == "advisor"
       end
     end
 
