@@ -7,7 +7,7 @@ use super::stage::{
 };
 use crate::facts::{Heir, OutputId, Ownership};
 use crate::plan::output::{Content, Owner, Plan, Status};
-use crate::plan::world::Change;
+use crate::plan::world::{Access, Change};
 use crate::policy::digest::Digest;
 use crate::policy::finding::Kind;
 use crate::policy::name::NamespacedName;
@@ -583,4 +583,14 @@ fn a_key_that_refers_to_another_workspace_that_is_not_there_is_emptied() {
         "production",
     )));
     assert_eq!(content_of(&stage.plan(), "target"), Some(&kept(KEY_A)));
+}
+
+#[test]
+fn what_is_still_learned_of_a_secret_out_of_sight_counts_once_it_can_be_seen() {
+    let mut stage = mapped();
+    stage.remove(denied("claude"));
+    stage.apply(&secret("claude/source", KEY_A));
+    assert_eq!(ready(&stage.plan()).1, "SecretAccessDenied");
+    stage.remove(Change::SecretAccess("claude".into(), Access::Listed));
+    assert_eq!(ready(&stage.plan()).1, "Ready");
 }

@@ -238,14 +238,17 @@ impl World {
 
     fn lookup(&self, name: &NamespacedName) -> Option<SecretLookup> {
         let scope = self.secrets.get(&name.namespace);
-        if let Some(secret) = scope.and_then(|scope| scope.by_name.get(&name.name)) {
-            return Some(SecretLookup::Present(secret.clone()));
-        }
-        match (scope.and_then(|scope| scope.access), self.unseen) {
-            (Some(Access::Denied), _) => Some(SecretLookup::Denied),
-            (Some(Access::Listed), _) | (None, Unseen::Absent) => Some(SecretLookup::Absent),
-            (None, Unseen::Assumed) => Some(SecretLookup::Assumed),
-            (None, Unseen::Waits) => None,
+        let access = scope.and_then(|scope| scope.access);
+        let seen = scope.and_then(|scope| scope.by_name.get(&name.name));
+        match (access, seen, self.unseen) {
+            // What a cycle on its way still learns of one is not kept up to date.
+            (Some(Access::Denied), ..) => Some(SecretLookup::Denied),
+            (_, Some(secret), _) => Some(SecretLookup::Present(secret.clone())),
+            (Some(Access::Listed), None, _) | (None, None, Unseen::Absent) => {
+                Some(SecretLookup::Absent)
+            }
+            (None, None, Unseen::Assumed) => Some(SecretLookup::Assumed),
+            (None, None, Unseen::Waits) => None,
         }
     }
 
