@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::anthropic::{NONCE, PACE, Reach};
 use crate::differential::Gateway;
+use crate::envoy::until;
 use crate::http::{Connection, request};
 use crate::mount::Order;
 use crate::rendered::{GATEWAY, Issuers, Rendered, WORKSPACE, render};
@@ -18,6 +19,8 @@ use crate::worlds::{CLUSTER, object, secret};
 
 /// How often everything changes.
 const SWAPS: usize = 40;
+/// How many requests of others come between two changes.
+const REQUESTS: u64 = 20;
 /// How long who may no longer may go on.
 const AT_MOST: Duration = Duration::from_millis(50);
 
@@ -102,7 +105,7 @@ fn swaps() -> Result<()> {
     let address = gateway.envoy.address;
     let (over, sent) = (AtomicBool::new(false), AtomicU64::new(0));
     let begun = Instant::now();
-    let slowest = std::thread::scope(|scope| -> Result<Duration> {
+    let (slowest, rate) = std::thread::scope(|scope| -> Result<(Duration, f64)> {
         let load = |nonce: &'static str| {
             let (over, sent) = (&over, &sent);
             move || -> Result<()> {
@@ -135,16 +138,16 @@ fn swaps() -> Result<()> {
         };
         let mut workers = vec![scope.spawn(load("a")), scope.spawn(load("b"))];
         workers.extend((0..5).map(|_| scope.spawn(stream)));
-        let changed = change(&mut gateway, generations);
+        let changed = change(&mut gateway, generations, &sent);
+        let rate = sent.load(Ordering::SeqCst) as f64 / begun.elapsed().as_secs_f64();
         over.store(true, Ordering::SeqCst);
         for worker in workers {
             worker
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         }
-        changed
+        Ok((changed?, rate))
     })?;
-    let rate = sent.load(Ordering::SeqCst) as f64 / begun.elapsed().as_secs_f64();
     eprintln!(
         "{SWAPS} changes under {rate:.0} requests/s and 5 streams; the slowest counted after {slowest:?}"
     );
@@ -164,7 +167,11 @@ fn swaps() -> Result<()> {
 
 /// Makes every change, and returns how long it took at most until it counted on a connection
 /// that was open.
-fn change(gateway: &mut Gateway, generations: impl Iterator<Item = Rendered>) -> Result<Duration> {
+fn change(
+    gateway: &mut Gateway,
+    generations: impl Iterator<Item = Rendered>,
+    sent: &AtomicU64,
+) -> Result<Duration> {
     let mut slowest = Duration::ZERO;
     let mut connection = Connection::open(gateway.envoy.address)?;
     let bytes = post(GUEST, &[(NONCE, b"guest")], BODY);
@@ -193,6 +200,11 @@ fn change(gateway: &mut Gateway, generations: impl Iterator<Item = Rendered>) ->
         }
         slowest = slowest.max(swapped.elapsed());
         gateway.rendered = rendered;
+        // So that every change comes amid requests.
+        let enough = sent.load(Ordering::SeqCst) + REQUESTS;
+        until("the others have gone on", || {
+            Ok((sent.load(Ordering::SeqCst) >= enough).then_some(()))
+        })?;
     }
     Ok(slowest)
 }

@@ -16,7 +16,7 @@ stylua.__wbg_set_wasm(instance.exports);
 
 // What LuaJIT has, and what the parts of a chunk have of each other.
 const KNOWN = new Set(
-  "assert collectgarbage ipairs math next pairs pcall require setmetatable string table tonumber tostring type".split(" "),
+  "assert collectgarbage ipairs math next pairs pcall require setmetatable string table tonumber tostring type unpack".split(" "),
 );
 const PARTS = new Set("asked bit caller ffi files is_name policy sha256 standing usage".split(" "));
 // What Envoy calls.

@@ -123,7 +123,7 @@ fn nameless(upstream: &Upstream) -> BTreeMap<&'static str, String> {
         .replace("@PORT@", &upstream.port.to_string());
     let chunk = |parts: &[&str]| parts.join("\n");
     let identity = [SHA256, NAME, FILES, POLICY, CALLER, STANDING, IDENTITY];
-    let request = [SHA256, NAME, FILES, POLICY, ASKED, USAGE, REQUEST];
+    let request = [SHA256, NAME, FILES, POLICY, STANDING, ASKED, USAGE, REQUEST];
     let loaded = ["local ffi = require(\"ffi\")\n", FILES, POLICY, LOADED];
     BTreeMap::from([
         ("envoy.yaml", yaml),

@@ -41,8 +41,15 @@ local function identify(handle)
   -- Names have no control characters.
   headers:replace(
     "x-anthropic-rbac-standing",
-    (stands.key or "-") .. "\t" .. stands.open .. "\t" .. who.name .. "\t" .. table.concat(groups, "\t")
+    table.concat({ present.generation, stands.key or "-", stands.open, who.name, unpack(groups) }, "\t")
   )
+  if who.groups and #who.groups > 0 then
+    local all = {}
+    for i, group in ipairs(who.groups) do
+      all[i] = group.id .. group.name
+    end
+    headers:replace("x-anthropic-rbac-groups", table.concat(all, "\t"))
+  end
 end
 
 function envoy_on_request(handle)

@@ -121,10 +121,26 @@ do
     return read
   end
 
+  -- Whether the file of a shard is of this layout and not cut off.
+  local function is_whole(rows)
+    return rows:find("^subjects\t" .. VERSION .. "\t") ~= nil and rows:sub(-5) == "\nend\n"
+  end
+
   -- What is known now.
   local known = { generation = nil, policy = nil, shards = {}, problem = nil }
 
-  -- `of_subjects` is "rows", or "heads" for what each shard says of itself, or nothing.
+  -- The rows of a shard, once they are asked for: for whoever seldom does.
+  local function later(generation)
+    return setmetatable({}, {
+      __index = function(shards, i)
+        local rows = files.read(generation, string.format("subjects-%02d.tsv", i))
+        shards[i] = rows and is_whole(rows) and rows or false
+        return shards[i]
+      end,
+    })
+  end
+
+  -- `of_subjects` is "rows", or "heads" for what each shard says of itself, or "later".
   local function load(generation, of_subjects)
     local problem
     local text = files.read(generation, "policy.tsv")
@@ -135,11 +151,13 @@ do
       problem = not ok and (tostring(result):gsub("^%[.-%]:%d+: ", "")) or nil
     end
     local shards = {}
-    if present and of_subjects then
+    if of_subjects == "later" then
+      shards = later(generation)
+    elseif present then
       for i = 0, present.shards - 1 do
         local name = string.format("subjects-%02d.tsv", i)
         local rows = files.read(generation, name)
-        if rows and not (rows:find("^subjects\t" .. VERSION .. "\t") and rows:sub(-5) == "\nend\n") then
+        if rows and not is_whole(rows) then
           problem = problem or (name .. ": not whole")
           rows = known.shards[i]
         end

@@ -34,6 +34,9 @@ local function key_of(present, id)
     local bytes = files.read(present.generation, id)
     bytes = bytes and bytes:match("^(sk%-ant%-[%w%-_]+)\n?$")
     if not bytes then
+      if files.generation() ~= present.generation then
+        return key_of(policy.present("later"), id)
+      end
       return nil
     end
     found = { bytes = bytes, fingerprint = sha256(bytes):sub(1, 16) }
@@ -93,21 +96,38 @@ local function replaced(text, from, to, with)
   return text:sub(1, from - 1) .. with .. text:sub(to + 1)
 end
 
--- What the first filter found: a key's id, the open roles, the caller's name and its groups.
-local function stands(headers, present)
-  local text = headers:get("x-anthropic-rbac-standing")
-  local key, open, name, groups = (text or ""):match("^([^\t]*)\t([^\t]*)\t([^\t]*)\t(.*)$")
-  if not key then
+-- The groups that the first filter passed on, by id and name.
+local function groups_of(headers)
+  local found = {}
+  for id, name in (headers:get("x-anthropic-rbac-groups") or ""):gmatch("(%x+)(group:[^\t]*)") do
+    found[#found + 1] = { id = id, name = name }
+  end
+  return found
+end
+
+-- Where the caller stands: its key's id and the roles that are open to it, as the first filter
+-- found them; else why nowhere. A body may be long in coming: what has changed since is looked up
+-- again, so that nobody is let in by what no longer holds, nor refused for half of a change.
+local function stands(headers, present, audit)
+  local text = headers:get("x-anthropic-rbac-standing") or ""
+  local generation, key, open, name, groups = text:match("^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t?(.*)$")
+  if not generation then
     return nil
   end
-  local audit = { workspace = present.policy.workspace, policyRevision = present.policy.revision, subject = name }
-  if groups ~= "" then
-    audit.groups = {}
-    for group in groups:gmatch("[^\t]+") do
-      audit.groups[#audit.groups + 1] = group
-    end
+  audit.subject = name
+  local used = {}
+  for group in groups:gmatch("[^\t]+") do
+    used[#used + 1] = group
   end
-  return key, open, audit
+  local reason
+  if generation ~= present.generation then
+    local who = { id = headers:get("x-anthropic-rbac-subject"), groups = groups_of(headers) }
+    local found
+    found, reason, used = standing.of(present, who)
+    key, open = found and found.key or "-", found and found.open
+  end
+  audit.groups = next(used) and used or nil
+  return key, open, reason
 end
 
 local function answer(handle)
@@ -116,14 +136,24 @@ local function answer(handle)
   local length = body:length()
   local text = length > 0 and body:getBytes(0, length) or ""
 
-  local present = policy.present()
-  if not present.policy then
-    return refuse(handle, 503, "No policy is loaded", {})
-  end
   local headers = handle:headers()
-  local key_id, open, audit = stands(headers, present)
+  local present, audit, key_id, open, nowhere
+  for _ = 1, 8 do
+    present = policy.present("later")
+    if not present.policy then
+      return refuse(handle, 503, "No policy is loaded", {})
+    end
+    audit = { workspace = present.policy.workspace, policyRevision = present.policy.revision }
+    key_id, open, nowhere = stands(headers, present, audit)
+    -- What was swapped away while it was read is looked up again.
+    if files.generation() == present.generation then
+      break
+    end
+  end
   if not key_id then
-    return refuse(handle, 500, "The gateway failed to decide", {})
+    return refuse(handle, 500, "The gateway failed to decide", audit)
+  elseif not open then
+    return refuse(handle, 403, nowhere, audit)
   end
   local path = headers:get(":path"):match("^[^?]*")
   local counts = path == MESSAGES
