@@ -12,6 +12,7 @@
 
 mod anthropic;
 mod attacks;
+mod audit;
 mod authority;
 mod bodies;
 mod broken;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         attacks::tests(),
         hot::tests(),
         broken::tests(),
+        audit::tests(),
         differential::tests(),
     ];
     suite::run(Arguments::from_args(), tests.into_iter().flatten())
