@@ -71,7 +71,9 @@ local function in_order(one, other)
   elseif one.model ~= other.model then
     return not one.model or (other.model ~= nil and one.model < other.model)
   end
-  return not one.max_tokens or (other.max_tokens ~= nil and one.max_tokens < other.max_tokens)
+  -- Nothing comes before itself: what sorts compares an item with itself, too.
+  return one.max_tokens ~= other.max_tokens
+    and (not one.max_tokens or (other.max_tokens ~= nil and one.max_tokens < other.max_tokens))
 end
 
 -- Why something deeper in the body may not be asked for; nil when all of it may.
