@@ -87,7 +87,7 @@ fn post(key: &str, nonce: &str, body: &[u8]) -> Vec<u8> {
     request("POST", "/v1/messages", &headers, body)
 }
 
-const BODY: &[u8] = br#"{"model": "claude-haiku-4-5", "max_tokens": 100000, "messages": []}"#;
+const BODY: &[u8] = br#"{"model": "claude-haiku-4-5", "max_tokens": 5000, "messages": []}"#;
 
 fn lines() -> Result<()> {
     let gateway = Gateway::start(rendered(1000, true)?)?;
@@ -139,7 +139,7 @@ fn lines() -> Result<()> {
         "policyRevision": gateway.rendered.revision.to_string(),
         "subject": format!("clientkey:sha256:{}", Digest::of(CLIENT.as_bytes()).fingerprint()),
         "role": "user", "binding": "claude/somebody", "model": "claude-haiku-4-5",
-        "maxTokensRequested": 100_000, "maxTokens": 512, "apiKeyRef": "claude/shared",
+        "maxTokensRequested": 5000, "maxTokens": 512, "apiKeyRef": "claude/shared",
         "fingerprint": Digest::of(KEY.as_bytes()).fingerprint().to_string(),
     });
     ensure!(allowed["audit"] == want, "{allowed}");
