@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::anthropic::NONCE;
-use crate::differential::Gateway;
+use crate::gateway::Gateway;
 use crate::http::{Connection, request};
 use crate::mount::Order;
 use crate::rendered::{GATEWAY, Issuers, Rendered, WORKSPACE, render};

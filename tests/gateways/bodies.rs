@@ -34,7 +34,7 @@ pub(crate) fn any_body(random: &mut Random) -> Vec<u8> {
             random.pick(&["true", "false"]).to_string()
         }));
     }
-    if random.chance(3) {
+    if random.chance(3) && !members.is_empty() {
         let again = random.pick(&members).clone();
         members.push(again);
     }
@@ -106,7 +106,7 @@ fn put(body: &mut Vec<u8>, at: usize, bytes: &[u8]) {
 }
 
 fn blanks(random: &mut Random) -> &'static str {
-    *random.pick(&["", "", "", " ", "\n", "\t ", "\r\n  "])
+    random.pick::<&str>(&["", "", "", " ", "\n", "\t ", "\r\n  "])
 }
 
 /// A member, its name perhaps written with escapes.

@@ -5,8 +5,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::attacks::{BODY, CLIENT, Stage, UNKNOWN, VIEWER, post};
-use crate::differential::Gateway;
 use crate::envoy::until;
+use crate::gateway::Gateway;
 use crate::http::{Connection, request};
 use crate::mount::{Files, Order};
 use crate::suite::{Test, test};
@@ -26,49 +26,72 @@ pub(crate) fn tests() -> Vec<Test> {
 
 type Breaks = fn(&mut Files);
 
+/// What must come of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// What is absent denies.
+    Denies,
+    /// What cannot be read leaves what was read last, which may be nothing.
+    Keeps,
+}
+
 /// Ways to break what is mounted.
-fn ways() -> Vec<(&'static str, Breaks)> {
+fn ways() -> Vec<(&'static str, Then, Breaks)> {
     vec![
-        ("nothing at all", Files::clear),
-        ("no policy", |files| drop(files.remove("policy.tsv"))),
-        ("half a policy", |files| halve(files, "policy.tsv")),
-        ("an empty policy", |files| {
+        ("nothing at all", Then::Denies, Files::clear),
+        ("no policy", Then::Denies, |files| {
+            drop(files.remove("policy.tsv"))
+        }),
+        ("half a policy", Then::Keeps, |files| {
+            halve(files, "policy.tsv")
+        }),
+        ("an empty policy", Then::Keeps, |files| {
             drop(files.insert("policy.tsv".into(), Vec::new()))
         }),
-        ("a policy of zeros", |files| {
+        ("a policy of zeros", Then::Keeps, |files| {
             drop(files.insert("policy.tsv".into(), vec![0; 4096]))
         }),
-        ("a policy without its last line", |files| {
+        ("a policy without its last line", Then::Keeps, |files| {
             cut(files, "policy.tsv")
         }),
-        ("no subjects", |files| drop(files.remove("subjects-00.tsv"))),
-        ("half the subjects", |files| halve(files, "subjects-00.tsv")),
-        ("subjects without their last line", |files| {
+        ("no subjects", Then::Denies, |files| {
+            drop(files.remove("subjects-00.tsv"))
+        }),
+        ("half the subjects", Then::Keeps, |files| {
+            halve(files, "subjects-00.tsv")
+        }),
+        ("subjects without their last line", Then::Keeps, |files| {
             cut(files, "subjects-00.tsv")
         }),
-        ("no keys", |files| {
+        ("no keys", Then::Denies, |files| {
             files.retain(|name, _| name.contains('.'))
         }),
-        ("empty keys", |files| {
+        ("empty keys", Then::Denies, |files| {
             let keys = files.iter_mut().filter(|(name, _)| !name.contains('.'));
             keys.for_each(|(_, bytes)| bytes.clear());
         }),
-        ("keys of two lines", |files| {
+        ("keys of two lines", Then::Denies, |files| {
             let keys = files.iter_mut().filter(|(name, _)| !name.contains('.'));
             keys.for_each(|(_, bytes)| bytes.extend(b"\nx-evil: 1"));
         }),
-        ("issuers that are no JSON", |files| {
+        ("issuers that are no JSON", Then::Keeps, |files| {
             drop(files.insert("jwt.json".into(), b"{".to_vec()))
         }),
-        ("issuers of another kind", |files| {
+        ("issuers of another kind", Then::Keeps, |files| {
             drop(files.insert("jwt.json".into(), files["ratelimit.json"].clone()))
         }),
-        ("no issuers", |files| drop(files.remove("jwt.json"))),
-        ("rates that are no JSON", |files| {
+        ("no issuers", Then::Keeps, |files| {
+            drop(files.remove("jwt.json"))
+        }),
+        ("rates that are no JSON", Then::Keeps, |files| {
             drop(files.insert("ratelimit.json".into(), b"[]".to_vec()))
         }),
-        ("no rates", |files| drop(files.remove("ratelimit.json"))),
-        ("no clusters", |files| drop(files.remove("clusters.json"))),
+        ("no rates", Then::Keeps, |files| {
+            drop(files.remove("ratelimit.json"))
+        }),
+        ("no clusters", Then::Keeps, |files| {
+            drop(files.remove("clusters.json"))
+        }),
     ]
 }
 
@@ -87,13 +110,13 @@ fn cut(files: &mut Files, name: &str) {
 fn while_running() -> Result<()> {
     let mut stage = Stage::new()?;
     let good = stage.gateway.rendered.data.clone();
-    for (i, (name, breaks)) in ways().into_iter().enumerate() {
+    for (i, (name, then, breaks)) in ways().into_iter().enumerate() {
         let order = [Order::DataFirst, Order::LinksFirst][i % 2];
         let mut broken = good.clone();
         breaks(&mut broken);
         stage.gateway.envoy.swap(&broken, order)?;
         for _ in 0..20 {
-            closed(&stage).with_context(|| name.to_owned())?;
+            closed(&stage, then).with_context(|| name.to_owned())?;
         }
         stage.gateway.envoy.swap(&good, order)?;
         until("it works again", || Ok(stage.is_well().ok())).with_context(|| name.to_owned())?;
@@ -105,7 +128,7 @@ fn while_running() -> Result<()> {
 
 fn from_the_start() -> Result<()> {
     let whole = Stage::new()?.gateway.rendered.data.clone();
-    for (name, breaks) in ways() {
+    for (name, then, breaks) in ways() {
         let mut broken = whole.clone();
         breaks(&mut broken);
         // An Envoy that does not even start opens nothing either.
@@ -113,7 +136,7 @@ fn from_the_start() -> Result<()> {
             continue;
         };
         for _ in 0..5 {
-            closed(&stage).with_context(|| name.to_owned())?;
+            closed(&stage, then).with_context(|| name.to_owned())?;
         }
         stage.gateway.envoy.swap(&whole, Order::DataFirst)?;
         until("it works", || Ok(stage.is_well().ok())).with_context(|| name.to_owned())?;
@@ -122,7 +145,7 @@ fn from_the_start() -> Result<()> {
 }
 
 /// Nothing goes upstream that is not permitted by the whole policy, whatever is answered.
-fn closed(stage: &Stage) -> Result<()> {
+fn closed(stage: &Stage, then: Then) -> Result<()> {
     let dear = String::from_utf8_lossy(BODY).replace("haiku-4-5", "opus-5");
     let more = String::from_utf8_lossy(BODY).replace("512", "99999");
     let admin = stage.user(&serde_json::json!({"email": "eve@example.com"}))?;
@@ -137,6 +160,7 @@ fn closed(stage: &Stage) -> Result<()> {
         let mut connection = Connection::open(stage.gateway.envoy.address)?;
         let answer = connection.ask(&post(&[("x-api-key", key.as_bytes())], body));
         let received = stage.gateway.anthropic.take_all();
+        let may = may && then == Then::Keeps;
         ensure!(may || received.is_empty(), "{key} got through: {answer:?}");
         for received in &received {
             stage.check(received)?;

@@ -94,10 +94,7 @@ fn bytes() -> Result<()> {
         .pop()
         .context("the first arrived")?;
     ensure!(first.body == BODY, "{first:?}");
-    ensure!(
-        first.all("x-two").concat().iter().any(|byte| *byte == b'2'),
-        "{first:?}"
-    );
+    ensure!(first.all("x-two").concat().contains(&b'2'), "{first:?}");
     ensure!(first.only("x-noted") == Some("first"), "{first:?}");
     ensure!(first.holds(KEY.as_bytes()) && !first.holds(b"sk-ant-api03-EXAMPLE-other"));
     ensure!((&*first.method, &*first.path) == ("POST", "/v1/messages"));

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::anthropic::{NONCE, PACE, Reach};
-use crate::differential::Gateway;
 use crate::envoy::until;
+use crate::gateway::Gateway;
 use crate::http::{Connection, request};
 use crate::mount::Order;
 use crate::rendered::{GATEWAY, Issuers, Rendered, WORKSPACE, render};

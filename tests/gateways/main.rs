@@ -18,6 +18,7 @@ mod bodies;
 mod broken;
 mod differential;
 mod envoy;
+mod gateway;
 mod harness;
 mod hot;
 mod http;
@@ -41,9 +42,9 @@ fn main() -> ExitCode {
     let tests = [
         harness::tests(),
         attacks::tests(),
+        audit::tests(),
         hot::tests(),
         broken::tests(),
-        audit::tests(),
         differential::tests(),
     ];
     suite::run(Arguments::from_args(), tests.into_iter().flatten())

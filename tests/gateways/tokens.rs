@@ -21,7 +21,7 @@ pub(crate) struct Signer {
 
 enum Pair {
     Rsa(Box<RsaKeyPair>),
-    P256(EcdsaKeyPair),
+    P256(Box<EcdsaKeyPair>),
 }
 
 // === impl Signer ===
@@ -34,7 +34,7 @@ impl Signer {
         let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(failed)?;
         let pair =
             EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).map_err(failed)?;
-        let pair = Pair::P256(pair);
+        let pair = Pair::P256(Box::new(pair));
         Ok(Self { kid, pair })
     }
 

@@ -94,7 +94,7 @@ pub(super) fn attacks(stage: &Stage) -> Result<Vec<Attack>> {
         add(name, want, &[("x-api-key", value.as_bytes())]);
         add(
             &format!("{name}, as bearer"),
-            if want == Harmless { want } else { want },
+            want,
             &[("authorization", &bearer(value))],
         );
     }

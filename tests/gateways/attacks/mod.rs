@@ -4,8 +4,11 @@
 //! A new attack: a line in the module of its subject.
 
 mod bodies;
+mod claims;
 mod credentials;
+mod routes;
 mod stage;
+mod texts;
 mod tokens;
 mod wire;
 
@@ -24,7 +27,11 @@ pub(crate) fn tests() -> Vec<Test> {
             controls,
         ),
         test("attacks: bodies", || run(bodies::attacks)),
+        test("attacks: texts", || run(texts::attacks)),
         test("attacks: the wire", || run(wire::attacks)),
+        test("attacks: paths, methods and headers", || {
+            run(routes::attacks)
+        }),
         test("attacks: credentials", || run(credentials::attacks)),
         test("attacks: tokens", || run(tokens::attacks)),
         test(

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Attack, Want};
 use crate::anthropic::{Reach, Received};
-use crate::differential::Gateway;
+use crate::gateway::Gateway;
 use crate::http::request;
 use crate::mount::Files;
 use crate::rendered::{GATEWAY, KEY_SET, WORKSPACE, render};
