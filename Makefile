@@ -112,13 +112,14 @@ fuzz: ## look for a panic with each fuzz target for FUZZ_SECONDS (45; needs nigh
 	done
 
 .PHONY: bench
-bench: ## measure decisions beside Cedar, planning, and the release binary on a real API server
+bench: ## measure decisions beside Cedar, planning, the release binary on an API server, and Envoy
 	cargo run $(CARGO_ARGS) --release --quiet $(CEDAR)
 	cargo bench $(CARGO_ARGS) --bench scale
 	cargo build $(CARGO_ARGS) --release
 	MEASURE=true ANTHROPIC_RBAC_BINARY="$$(cargo metadata --format-version=1 --no-deps \
 	  | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release/anthropic-rbac" \
 	  cargo test $(CARGO_ARGS) $(addprefix --test ,$(CLUSTER_TESTS)) -- measure: --nocapture
+	MEASURE=true cargo test $(CARGO_ARGS) $(addprefix --test ,$(GATEWAY_TESTS)) -- measure:
 
 .PHONY: lint
 lint: ## rustfmt and clippy, warnings denied, with and without the operator feature

@@ -16,6 +16,7 @@ mod audit;
 mod authority;
 mod bodies;
 mod broken;
+mod cost;
 mod differential;
 mod envoy;
 mod gateway;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         hot::tests(),
         broken::tests(),
         differential::tests(),
+        cost::tests(),
     ];
     suite::run(Arguments::from_args(), tests.into_iter().flatten())
 }

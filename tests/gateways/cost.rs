@@ -1,0 +1,253 @@
+//! What a gateway costs beside an Envoy that lets everything pass, in one run with rounds in turn:
+//! processor time a request, waiting time, memory. `MEASURE=true` runs it, on a machine that does
+//! nothing else; only Envoy's own time counts, whoever calls it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anthropic_rbac::gateway::envoy::{self, Inputs, Upstream};
+use anthropic_rbac::policy::digest::Digest;
+use anthropic_rbac::policy::subject::Subject;
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::anthropic::{Anthropic, Reach};
+use crate::authority::{Authority, HOST};
+use crate::envoy::Envoy;
+use crate::gateway::Gateway;
+use crate::http::{Connection, request};
+use crate::installed::installed;
+use crate::mount::Files;
+use crate::rendered::{GATEWAY, Issuers, Rendered, WORKSPACE, render};
+use crate::suite::{Test, test};
+use crate::tokens::{Signer, key_set};
+use crate::worlds::{CLUSTER, object, secret};
+
+const SUBJECTS: usize = 50_000;
+const ROUNDS: usize = 5;
+const REQUESTS: usize = 6_000;
+const CONNECTIONS: usize = 8;
+const KEY: &str = "sk-ant-api03-EXAMPLE-cost";
+/// The most that Anthropic takes, less what is put in for a missing `max_tokens`.
+const LARGEST: usize = 32 * 1024 * 1024 - 64;
+
+pub(crate) fn tests() -> Vec<Test> {
+    let asked_for = std::env::var("MEASURE").is_ok_and(|value| value == "true");
+    vec![test("measure: a gateway beside a plain Envoy", cost).only_if(asked_for)]
+}
+
+fn client(i: usize) -> String {
+    format!("EXAMPLE-client-key-{i:030}")
+}
+
+fn manifests() -> Vec<Value> {
+    let digest = Digest::of(client(0).as_bytes()).to_string();
+    let subjects = json!([{"kind": "ClientKey", "sha256": [digest]}]);
+    let role = json!({"kind": "ApplicationRole", "name": "user"});
+    let binding =
+        json!({"workspaceRef": {"name": WORKSPACE}, "subjects": subjects, "roleRef": role});
+    let workspace = json!({
+        "gateways": [{"name": GATEWAY, "type": "Envoy"}],
+        "keys": {"defaultApiKeyRef": {"name": "shared"}},
+        "roles": [{"name": "user", "requestsPerMinute": 1_000_000}],
+        "rateLimits": {"requestsPerMinute": 1_000_000},
+        "authentication": {"issuers": [{"name": CLUSTER, "type": "Kubernetes", "audiences": ["claude"]}]},
+    });
+    let source = json!({"secretKeyRef": {"name": "shared", "key": "api-key"}});
+    let key = json!({"workspaceRef": {"name": WORKSPACE}, "service": "shared", "source": source});
+    vec![
+        object("Workspace", WORKSPACE, workspace),
+        object("RoleBinding", "clients", binding),
+        object("ApiKeyRef", "shared", key),
+        secret("shared", json!({"api-key": KEY})),
+    ]
+}
+
+/// The same with as many subjects as are measured: reading manifests of them would take longer
+/// than measuring.
+fn crowded(mut rendered: Rendered) -> Result<Rendered> {
+    let policy = &mut rendered.policy;
+    let id = |i: usize| Subject::ClientKey(Digest::of(client(i).as_bytes())).id();
+    let row = policy.subjects.get(&id(0)).context("a first")?.clone();
+    let rows = (0..SUBJECTS).map(|i| (id(i), row.clone()));
+    policy.subjects.extend(rows);
+    let files = envoy::render(&Inputs {
+        policy,
+        revision: rendered.revision,
+        keys: &BTreeMap::new(),
+        upstream: &Upstream::default(),
+    });
+    let policy = files.data["policy.tsv"].clone();
+    rendered
+        .data
+        .insert("policy.tsv".to_owned(), policy.into_bytes());
+    for (i, text) in files.subjects.into_iter().enumerate() {
+        rendered
+            .data
+            .insert(format!("subjects-{i:02}.tsv"), text.into_bytes());
+    }
+    Ok(rendered)
+}
+
+/// A request with a body of about this many bytes, whose `max_tokens` has to be lowered.
+fn post(key: &str, bytes: usize) -> Vec<u8> {
+    let text = "hello world ".repeat(bytes.saturating_sub(120) / 12);
+    let body = json!({"model": "claude-haiku-4-5", "max_tokens": 9999,
+                      "messages": [{"role": "user", "content": text}]});
+    let headers: [(&str, &[u8]); 2] = [
+        ("x-api-key", key.as_bytes()),
+        ("anthropic-version", b"2023-06-01"),
+    ];
+    request(
+        "POST",
+        "/v1/messages",
+        &headers,
+        body.to_string().as_bytes(),
+    )
+}
+
+/// Processor time that a process has used, by the kernel's clock of 10 ms.
+fn used(pid: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .context("fields")?
+        .split_whitespace()
+        .collect();
+    let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+    Ok(Duration::from_millis(ticks * 10))
+}
+
+fn resident_mib(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .context("VmRSS")?;
+    let kib = line.split_whitespace().nth(1).context("a number")?;
+    Ok(kib.parse::<u64>()? / 1024)
+}
+
+/// Sends requests of many subjects over some connections; processor time a request.
+fn round(envoy: &Envoy, key: impl Fn(usize) -> String + Sync, bytes: usize) -> Result<Duration> {
+    let before = used(envoy.pid())?;
+    std::thread::scope(|scope| -> Result<()> {
+        let work = |worker: usize| {
+            let key = &key;
+            move || -> Result<()> {
+                let mut connection = Connection::open(envoy.address)?;
+                for i in 0..REQUESTS / CONNECTIONS {
+                    let who = (i * 7919 + worker * 6151) % SUBJECTS;
+                    let answer = connection.ask(&post(&key(who), bytes))?;
+                    ensure!(answer.status == 200, "{answer:?}");
+                }
+                Ok(())
+            }
+        };
+        let workers: Vec<_> = (0..CONNECTIONS).map(|i| scope.spawn(work(i))).collect();
+        for worker in workers {
+            worker
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        }
+        Ok(())
+    })?;
+    Ok((used(envoy.pid())? - before) / u32::try_from(REQUESTS)?)
+}
+
+/// The median time of one request at a time.
+fn waiting(envoy: &Envoy, key: impl Fn(usize) -> String) -> Result<Duration> {
+    let mut connection = Connection::open(envoy.address)?;
+    let mut times = Vec::new();
+    for i in 0..1000 {
+        let bytes = post(&key(i), 1024);
+        let begun = Instant::now();
+        let answer = connection.ask(&bytes)?;
+        times.push(begun.elapsed());
+        ensure!(answer.status == 200, "{answer:?}");
+    }
+    times.sort();
+    Ok(times[times.len() / 2])
+}
+
+fn median(mut of: Vec<Duration>) -> Duration {
+    of.sort();
+    of[of.len() / 2]
+}
+
+fn cost() -> Result<()> {
+    let issuers = Issuers::from([(CLUSTER, key_set(&[&Signer::p256("c-1")?]))]);
+    let gateway = Gateway::start(crowded(render(&manifests(), &issuers)?)?)?;
+    let authority = Authority::new(HOST)?;
+    let anthropic = Anthropic::start(Some(&authority))?;
+    anthropic.set_keys([(KEY.to_owned(), Reach::Workspace)]);
+    let text = include_str!("plain.yaml");
+    let (before, rest) = text
+        .split_once("                access_log:")
+        .context("a log")?;
+    let (_, after) = rest
+        .split_once("                route_config:")
+        .context("routes")?;
+    let (filters, router) = after
+        .split_once("                  - name: noted")
+        .context("a filter")?;
+    let (_, router) = router
+        .split_once("                  - name: router")
+        .context("a router")?;
+    let yaml = format!(
+        "{before}                route_config:{filters}                  - name: router{router}"
+    );
+    let config = Files::from([("envoy.yaml".to_owned(), yaml.into_bytes())]);
+    let upstream = (&anthropic, Some(&authority));
+    let plain = Envoy::start(&installed()?.envoy, &config, &Files::new(), upstream)?;
+    let only = |_| KEY.to_owned();
+
+    for (what, bytes) in [("1 KiB", 1024), ("64 KiB", 64 * 1024)] {
+        let (mut of_plain, mut of_gateway) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            of_plain.push(round(&plain, only, bytes)?);
+            of_gateway.push(round(&gateway.envoy, client, bytes)?);
+            anthropic.take_all();
+            gateway.anthropic.take_all();
+        }
+        let (plain, gateway) = (median(of_plain), median(of_gateway));
+        eprintln!(
+            "processor time a request of {what}: plain {plain:?}, gateway {gateway:?}, {:.2}x",
+            gateway.as_secs_f64() / plain.as_secs_f64()
+        );
+    }
+    let (plain_waits, gateway_waits) = (waiting(&plain, only)?, waiting(&gateway.envoy, client)?);
+    eprintln!(
+        "median wait, one at a time: plain {plain_waits:?}, gateway {gateway_waits:?}, {:?} more",
+        gateway_waits.saturating_sub(plain_waits)
+    );
+    eprintln!(
+        "memory with {SUBJECTS} subjects: plain {} MiB, gateway {} MiB",
+        resident_mib(plain.pid())?,
+        resident_mib(gateway.envoy.pid())?
+    );
+    for (what, unit, end) in [
+        ("text", "a".repeat(12), "\"}"),
+        ("members", "\",\"a\":\"".to_owned(), "\"}"),
+        ("characters of three bytes", "日本語".to_owned(), "\"}"),
+    ] {
+        let head = r#"{"model": "claude-haiku-4-5", "x": ""#;
+        let count = (LARGEST - head.len() - end.len()) / unit.len();
+        let body = [head, &unit.repeat(count), end].concat();
+        let headers: [(&str, &[u8]); 1] = [("x-api-key", client(1).leak().as_bytes())];
+        let bytes = request("POST", "/v1/messages", &headers, body.as_bytes());
+        let before = used(gateway.envoy.pid())?;
+        let answer = Connection::open(gateway.envoy.address)?.ask(&bytes)?;
+        let took = used(gateway.envoy.pid())? - before;
+        let before = used(plain.pid())?;
+        Connection::open(plain.address)?.ask(&bytes)?;
+        let of_plain = used(plain.pid())? - before;
+        eprintln!(
+            "32 MiB of {what}: {took:?}, of which {of_plain:?} pass a plain Envoy; {}",
+            answer.status
+        );
+    }
+    Ok(())
+}
