@@ -52,6 +52,13 @@ namespace: claude
 components: [../deploy/gateways/envoy]
 Y
 k kustomize "$overlay" >"$work/envoy.yaml"
+cat >"$overlay/kustomization.yaml" <<'Y'
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [../deploy/base]
+components: [../deploy/components/without-guard]
+Y
+k kustomize "$overlay" >"$work/without-guard.yaml"
 k kustomize examples/seed >"$work/seed.yaml"
 
 bound='^  name: anthropic-rbac-secrets$'
@@ -62,6 +69,15 @@ grep -q -- '--secrets=cluster' "$work/cluster-wide.yaml" || die "cluster-wide-se
 bound='^  name: anthropic-rbac-gateway-pods$'
 [[ $(count "$bound" <"$work/base.yaml") == 1 ]] || die "the base must define anthropic-rbac-gateway-pods and bind it nowhere"
 [[ $(count "$bound" <"$work/namespaces.yaml") == 3 ]] || die "gateway-pods must bind it once per listed namespace"
+
+for form in base cluster-wide namespaces namespaced; do
+  for kind in Policy PolicyBinding; do
+    [[ $(count "^kind: ValidatingAdmission$kind$" <"$work/$form.yaml") == 3 ]] || die "$form must guard three kinds"
+  done
+done
+[[ $(count ValidatingAdmission <"$work/without-guard.yaml") == 0 ]] || die "without-guard must leave all of the guard out"
+diff <(grep -c '^kind: ' "$work/without-guard.yaml") <(echo $(($(grep -c '^kind: ' "$work/base.yaml") - 6))) ||
+  die "without-guard must leave nothing else out"
 
 grep -q -- '--namespaces=claude' "$work/namespaced.yaml" || die "namespaced must pass --namespaces"
 [[ $(count '^kind: ClusterRoleBinding$' <"$work/namespaced.yaml") == 0 ]] || die "namespaced must bind nothing cluster-wide"
@@ -78,7 +94,7 @@ parts=$(count -E '^ +name: production\.edge\.(data|keys|subjects-[0-9]{2})$' <"$
 [[ $parts == 66 ]] || die "the gateway must mount its data, its keys and 64 parts of subjects, not $parts objects"
 [[ $(count 'optional: true' <"$work/envoy.yaml") == 66 ]] || die "all that the gateway mounts beside its config must be optional"
 
-echo "kustomize: base, cluster-wide-secrets, secret-namespaces, gateway-pods, namespaced, gateways/envoy, examples/seed"
+echo "kustomize: base, cluster-wide-secrets, secret-namespaces, gateway-pods, namespaced, without-guard, gateways/envoy, examples/seed"
 
 # --- what an API server says --------------------------------------------------------
 start_control_plane "$work/control-plane"

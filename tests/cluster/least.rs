@@ -458,11 +458,12 @@ async fn says(operator: &Operator, needles: &[&str]) -> Result<()> {
 /// The operator's own roles among manifests.
 fn roles(manifests: String) -> Result<Vec<Value>> {
     let all: Vec<Value> = serde_saphyr::from_multiple(&manifests)?;
+    let people = fs::read_to_string("deploy/base/user-roles.yaml")?;
+    let people: Vec<Value> = serde_saphyr::from_multiple(&people)?;
     let ours = |role: &Value| {
         let kind = role["kind"].as_str().unwrap_or_default();
-        let name = role["metadata"]["name"].as_str().unwrap_or_default();
-        let people = name.ends_with("-view") || name.ends_with("-admin");
-        matches!(kind, "ClusterRole" | "Role") && !people
+        let of_people = |other: &Value| other["metadata"]["name"] == role["metadata"]["name"];
+        matches!(kind, "ClusterRole" | "Role") && !people.iter().any(of_people)
     };
     Ok(all.into_iter().filter(ours).collect())
 }

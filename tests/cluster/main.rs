@@ -26,6 +26,7 @@ mod ending;
 mod follow;
 mod foreign;
 mod gateways;
+mod guard;
 mod install;
 mod keys;
 mod leader;
@@ -96,6 +97,7 @@ fn main() -> ExitCode {
         reports::tests(),
         lint::tests(),
         namespaced::tests(),
+        guard::tests(),
         rights::tests(),
         least::tests(),
         measure::tests(),
