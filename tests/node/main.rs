@@ -1,7 +1,7 @@
 //! Tests on a real node: `cargo test --test node [FILTER]`, as root on Linux. The operator runs as
 //! the Pod that `deploy/base` makes, and what it writes is looked at from inside other pods.
-//! Must not mock anything; what needs no kubelet is tested in `tests/cluster`, whose modules this
-//! shares.
+//! Must not mock anything but Anthropic; what needs no kubelet is tested in `tests/cluster` and
+//! `tests/gateways`, whose modules this shares.
 //!
 //! One cluster serves all tests: the node of `run.sh`, in namespaces of its own, or, with
 //! `USE_EXISTING_CLUSTER=true`, the one that `TEST_KUBECONFIG` (else `KUBECONFIG`) names: a kind
@@ -12,14 +12,22 @@
     reason = "the harness offers more than the tests use at any one time"
 )]
 
+#[path = "../gateways/anthropic.rs"]
+mod anthropic;
 #[path = "../cluster/audit.rs"]
 mod audit;
+#[path = "../gateways/authority.rs"]
+mod authority;
 #[path = "../cluster/cluster.rs"]
 mod cluster;
 mod control_plane;
+mod edge;
+mod enforced;
 mod envoy;
 mod existing;
 mod gateway;
+#[path = "../gateways/http.rs"]
+mod http;
 mod hurry;
 mod install;
 mod killed;
@@ -31,6 +39,8 @@ mod prompt;
 mod resource;
 #[path = "../cluster/script.rs"]
 mod script;
+#[path = "../gateways/sdk.rs"]
+mod sdk;
 #[path = "../cluster/suite.rs"]
 mod suite;
 #[path = "../cluster/wait.rs"]
@@ -74,6 +84,7 @@ fn main() -> ExitCode {
             prompt::tests(),
             hurry::tests(),
             envoy::tests(),
+            enforced::tests(),
             existing::tests(),
             killed::tests(),
         ]

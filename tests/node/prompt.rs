@@ -50,7 +50,7 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// How often each delay is measured.
-fn tries() -> usize {
+pub(crate) fn tries() -> usize {
     let asked = env::var("NODE_TRIES").ok();
     asked.and_then(|text| text.parse().ok()).unwrap_or(10)
 }
@@ -213,7 +213,7 @@ async fn noise(cluster: &Cluster, namespace: &str) -> Result<()> {
     Ok(())
 }
 
-fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+pub(crate) fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let last = sorted.len() - 1;
     sorted[(sorted.len() * percent)
         .div_ceil(100)
@@ -221,7 +221,7 @@ fn percentile(sorted: &[Duration], percent: usize) -> Duration {
         .min(last)]
 }
 
-fn print(what: &str, how: &str, delays: &mut [Duration]) {
+pub(crate) fn print(what: &str, how: &str, delays: &mut [Duration]) {
     delays.sort();
     let of = |percent| percentile(delays, percent).as_secs_f64();
     println!(
