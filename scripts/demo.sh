@@ -37,7 +37,7 @@ clean_up() {
     # Namespaces first: the operator's grants in them go with them.
     k delete --ignore-not-found --timeout=90s namespace "${namespaces[@]}" "$system" >/dev/null || true
     k delete --ignore-not-found -f deploy/base/operator-role.yaml -f deploy/base/secrets-role.yaml -f deploy/base/gateway-pods-role.yaml \
-      -f deploy/base/user-roles.yaml >/dev/null || true
+      -f deploy/base/user-roles.yaml -f deploy/base/guard.yaml >/dev/null || true
     k delete --ignore-not-found -k crds >/dev/null || true
   fi
   stop_control_plane
@@ -81,7 +81,7 @@ fi
 heading "Install CRDs and RBAC, grant Secrets in three namespaces, apply examples/seed"
 k apply --server-side -k crds >/dev/null
 k wait --for=condition=Established --timeout=30s -f crds >/dev/null
-for part in namespace service-account operator-role secrets-role gateway-pods-role user-roles leader-election; do
+for part in namespace service-account operator-role secrets-role gateway-pods-role user-roles guard leader-election; do
   k apply --server-side -f "deploy/base/$part.yaml" >/dev/null
 done
 k apply -f examples/seed/00-namespaces.yaml >/dev/null
