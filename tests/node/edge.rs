@@ -125,8 +125,18 @@ pub(crate) async fn with_edge(
         test(&edge).await
     }
     .await;
+    // The sample's pods take their time to end, and the namespace is wanted again.
+    let removed = cluster.kubectl_ok(&[
+        "delete",
+        "deployments,replicasets,pods",
+        "--all",
+        "--namespace",
+        NAMESPACE,
+        "--grace-period=0",
+        "--force",
+    ]);
     let restored = install::install(cluster).await;
-    tested.and(restored)
+    tested.and(removed.map(drop)).and(restored)
 }
 
 /// The gateway as it runs.
@@ -218,12 +228,9 @@ impl<'a> Edge<'a> {
         Ok(pods)
     }
 
-    /// A connection to each pod, which stays open.
-    pub(crate) async fn connections(&self) -> Result<Vec<Connection>> {
-        let pods = self.pods().await?;
-        pods.iter()
-            .map(|pod| Connection::open(address(pod)?))
-            .collect()
+    /// A client of each pod.
+    pub(crate) async fn clients(&self) -> Result<Vec<Client>> {
+        self.pods().await?.iter().map(Client::of).collect()
     }
 
     /// A token of the ServiceAccount, made by the API server for this Workspace.
@@ -233,15 +240,50 @@ impl<'a> Edge<'a> {
         Ok(token.trim().to_owned())
     }
 
-    /// Sends a request that has to be refused; nothing of it goes upstream.
-    pub(crate) fn refused(&self, connection: &mut Connection, credential: &str) -> Result<u16> {
+    /// Sends a request that has to be refused, so that nothing of it goes upstream; how it was.
+    pub(crate) fn refused(&self, client: &mut Client, credential: &str) -> Result<u16> {
         let before = self.anthropic.requests();
-        let answer = connection.ask(&post(credential))?;
+        let answer = client.ask(credential)?;
         ensure!(
             [401, 403, 503].contains(&answer.status) && self.anthropic.requests() == before,
             "not refused: {answer:?}"
         );
         Ok(answer.status)
+    }
+}
+
+/// A client of one pod, on one connection for as long as Envoy leaves it open: until it refuses.
+pub(crate) struct Client {
+    address: SocketAddr,
+    connection: Connection,
+}
+
+// === impl Client ===
+
+impl Client {
+    pub(crate) fn of(pod: &DynamicObject) -> Result<Self> {
+        let address = address(pod)?;
+        let connection = Connection::open(address)?;
+        Ok(Self {
+            address,
+            connection,
+        })
+    }
+
+    /// Asks for a message.
+    pub(crate) fn ask(&mut self, credential: &str) -> Result<Response> {
+        let headers = [
+            ("x-api-key", credential.as_bytes()),
+            ("anthropic-version", b"2023-06-01"),
+            ("content-type", b"application/json"),
+            (NONCE, b"node"),
+        ];
+        let bytes = request("POST", "/v1/messages", &headers, BODY);
+        let answer = self.connection.ask(&bytes)?;
+        if answer.header("connection") == Some("close") {
+            self.connection = Connection::open(self.address)?;
+        }
+        Ok(answer)
     }
 }
 
@@ -272,34 +314,18 @@ pub(crate) fn is_ready(pod: &DynamicObject) -> bool {
     pod.data["status"]["containerStatuses"][0]["ready"] == true
 }
 
-/// A request for a message.
-pub(crate) fn post(credential: &str) -> Vec<u8> {
-    let headers = [
-        ("x-api-key", credential.as_bytes()),
-        ("anthropic-version", b"2023-06-01"),
-        ("content-type", b"application/json"),
-        (NONCE, b"node"),
-    ];
-    request("POST", "/v1/messages", &headers, BODY)
-}
-
-/// Waits until each connection is answered as wanted; how it was answered.
-pub(crate) async fn until_all(
-    connections: &mut [Connection],
-    credential: &str,
-    within: Duration,
-    wanted: impl Fn(&Response) -> bool,
-) -> Result<()> {
-    let bytes = post(credential);
-    wait::ask("all pods answer so", within, async || {
-        for connection in connections.iter_mut() {
-            if !wanted(&connection.ask(&bytes)?) {
+/// Waits until every client is answered with a status.
+pub(crate) async fn until_all(clients: &mut [Client], credential: &str, status: u16) -> Result<()> {
+    wait::ask("all pods answer so", SOON, async || {
+        for client in clients.iter_mut() {
+            if client.ask(credential)?.status != status {
                 return Ok(None);
             }
         }
         Ok(Some(()))
     })
     .await
+    .with_context(|| format!("{status} is wanted"))
 }
 
 /// Applies a kustomization, as users do. `REPOSITORY` in it is where this repository is.

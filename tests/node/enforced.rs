@@ -5,17 +5,17 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use kube::ResourceExt;
+use kube::{ResourceExt, api::DynamicObject};
 use serde_json::{Value, json};
 
 use crate::{
     control_plane,
     edge::{
-        BODY, CLIENT, CLIENTS, Edge, LATE, NAMESPACE, WORKSPACE, address, is_ready, keys, post,
+        BODY, CLIENT, CLIENTS, Client, Edge, LATE, NAMESPACE, WORKSPACE, address, is_ready, keys,
         until_all, with_edge,
     },
     envoy, gateway,
-    http::Connection,
+    http::{Connection, request},
     operator::OPERATOR_NAMESPACE,
     prompt::{percentile, print, tries},
     resource::{self, api, merge},
@@ -25,6 +25,9 @@ use crate::{
 };
 
 const SOON: Duration = Duration::from_secs(30);
+
+/// A client key that nobody has bound.
+const UNBOUND: &str = "EXAMPLE-client-key-that-nobody-has-bound";
 
 /// By when access is to be lost in all pods, in 19 of 20 cases.
 const PROMPT: Duration = Duration::from_secs(2);
@@ -74,13 +77,12 @@ fn called(edge: &Edge<'_>, sdk: &mut Sdk) -> Result<()> {
     let [shared, batch] = keys();
     let token = edge.token()?;
     let foreign = edge.kubectl(&["create", "token", "batch", "--audience=elsewhere"])?;
-    let unbound = "EXAMPLE-client-key-that-nobody-has-bound";
     for (credential, stream, key) in [
         (CLIENT, false, Some(&shared)),
         (&token, false, Some(&batch)),
         (&token, true, Some(&batch)),
         (foreign.trim(), false, None),
-        (unbound, false, None),
+        (UNBOUND, false, None),
     ] {
         let body: Value = serde_json::from_slice(BODY)?;
         let call = Call {
@@ -112,18 +114,22 @@ fn called(edge: &Edge<'_>, sdk: &mut Sdk) -> Result<()> {
 /// A way to lose access, and to get it back.
 struct Loss {
     what: &'static str,
+    /// How it is then refused.
+    status: u16,
     take: fn(&Edge<'_>) -> Result<()>,
     give: fn(&Edge<'_>) -> Result<()>,
 }
 
 const DELETED: Loss = Loss {
     what: "deleted binding",
+    status: 401,
     take: |edge| edge.kubectl(&["delete", "airb/clients"]).map(drop),
     give: |edge| edge.cluster.apply_yaml(CLIENTS).map(drop),
 };
 
 const REVOKED: Loss = Loss {
     what: "revoked key",
+    status: 403,
     take: |edge| set_key(edge, "Revoked"),
     give: |edge| set_key(edge, "Active"),
 };
@@ -138,17 +144,17 @@ async fn lost(edge: &Edge<'_>) -> Result<()> {
     for (loss, credential, other) in [(&DELETED, CLIENT, &*token), (&REVOKED, &token, CLIENT)] {
         let mut delays = Vec::new();
         // They stay open throughout.
-        let mut connections = edge.connections().await?;
+        let mut clients = edge.clients().await?;
         for _ in 0..tries().max(20) {
-            until_all(&mut connections, credential, SOON, |a| a.status == 200).await?;
+            until_all(&mut clients, credential, 200).await?;
             edge.all_loaded(2).await?;
             (loss.take)(edge)?;
             let from = Instant::now();
-            until_all(&mut connections, credential, SOON, |a| a.status == 403).await?;
+            until_all(&mut clients, credential, loss.status).await?;
             delays.push(from.elapsed());
-            for connection in &mut connections {
-                edge.refused(connection, credential)?;
-                let answer = connection.ask(&post(other))?;
+            for client in &mut clients {
+                edge.refused(client, credential)?;
+                let answer = client.ask(other)?;
                 ensure!(answer.status == 200, "somebody else's access: {answer:?}");
             }
             edge.all_loaded(2).await?;
@@ -173,8 +179,8 @@ const OPERATOR: [&str; 2] = [
 async fn broken(edge: &Edge<'_>) -> Result<()> {
     let cluster = edge.cluster;
     let config_maps = api(&cluster.client(), "ConfigMap", NAMESPACE);
-    let mut connections = edge.connections().await?;
-    until_all(&mut connections, CLIENT, SOON, |a| a.status == 200).await?;
+    let mut clients = edge.clients().await?;
+    until_all(&mut clients, CLIENT, 200).await?;
     let scale =
         |replicas: &str| cluster.kubectl_ok(&[&["scale", replicas], &OPERATOR[..]].concat());
     scale("--replicas=0")?;
@@ -189,43 +195,57 @@ async fn broken(edge: &Edge<'_>) -> Result<()> {
         "--timeout=60s",
     ])?;
 
-    // Half a policy under running Envoys.
+    // Half a policy: running Envoys go on with what they last read whole, a new one opens nothing.
     let whole = config_maps.get(DATA).await?;
     let policy = whole.data["data"]["policy.tsv"].as_str().context("text")?;
     let half = policy.get(..policy.len() / 2).context("ASCII")?;
     merge(&config_maps, DATA, json!({"data": {"policy.tsv": half}})).await?;
-    shut(edge, &mut connections, "half").await?;
-
-    // None at all.
-    resource::delete(&config_maps, DATA).await?;
-    shut(edge, &mut connections, "none").await?;
-
-    // An Envoy that starts without.
+    hurry(edge, "half").await?;
     let before = edge.pods().await?;
+    for pod in &before {
+        wait::ask("it has seen the half", SOON, async || {
+            Ok((!loaded(pod)?["error"].is_null()).then_some(()))
+        })
+        .await?;
+        let client = &mut Client::of(pod)?;
+        assert_eq!(edge.refused(client, UNBOUND)?, 401);
+        assert_eq!(client.ask(CLIENT)?.status, 200);
+    }
     let first = before.first().context("a pod")?.name_any();
     edge.kubectl(&["delete", "pod", &first, "--wait=false"])?;
     let fresh = wait::ask("another pod runs", SOON, async || {
         let mut pods = edge.pods().await?;
         pods.retain(|pod| before.iter().all(|old| old.name_any() != pod.name_any()));
-        let running = |pod: &kube::api::DynamicObject| {
-            let started = &pod.data["status"]["containerStatuses"][0]["started"];
-            *started == true
-        };
-        Ok(pods.into_iter().find(running))
+        let container = |pod: &DynamicObject| pod.data["status"]["containerStatuses"][0].clone();
+        Ok(pods
+            .into_iter()
+            .find(|pod| container(pod)["started"] == true))
     })
     .await?;
-    let mut connection = Connection::open(address(&fresh)?)?;
-    ensure!(edge.refused(&mut connection, CLIENT)? == 503, "no policy");
+    let mut clients = edge.clients().await?;
+    assert_eq!(edge.refused(&mut Client::of(&fresh)?, CLIENT)?, 503);
+
+    // None at all.
+    resource::delete(&config_maps, DATA).await?;
+    hurry(edge, "none").await?;
+    until_all(&mut clients, CLIENT, 503).await?;
+    let token = edge.token()?;
+    wait::ask("no pod is ready", SOON, async || {
+        for client in &mut clients {
+            edge.refused(client, CLIENT)?;
+            edge.refused(client, &token)?;
+        }
+        Ok((!edge.pods().await?.iter().any(is_ready)).then_some(()))
+    })
+    .await?;
     for pod in edge.pods().await? {
-        ensure!(!is_ready(&pod), "{} is ready", pod.name_any());
         let restarts = &pod.data["status"]["containerStatuses"][0]["restartCount"];
         assert_eq!(*restarts, 0, "a missing policy is no reason to start anew");
     }
 
     let from = Instant::now();
     scale("--replicas=2")?;
-    let mut connections = edge.connections().await?;
-    until_all(&mut connections, CLIENT, SOON, |a| a.status == 200).await?;
+    until_all(&mut clients, CLIENT, 200).await?;
     println!(
         "served again {:.2} s after the operator was told to start",
         from.elapsed().as_secs_f64()
@@ -237,31 +257,22 @@ async fn broken(edge: &Edge<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Has the kubelet look; then nothing is opened on connections that were open before, and the pods
-/// become unready.
-async fn shut(edge: &Edge<'_>, connections: &mut [Connection], how: &str) -> Result<()> {
-    let pods = edge.pods().await?;
-    for pod in &pods {
-        let annotation = format!("test={how}");
-        edge.kubectl(&[
-            "annotate",
-            "--overwrite",
-            "pod",
-            &pod.name_any(),
-            &annotation,
-        ])?;
+/// Has the kubelet look at the pods' files.
+async fn hurry(edge: &Edge<'_>, why: &str) -> Result<()> {
+    for pod in edge.pods().await? {
+        let annotation = format!("test={why}");
+        let pod = pod.name_any();
+        edge.kubectl(&["annotate", "--overwrite", "pod", &pod, &annotation])?;
     }
-    until_all(connections, CLIENT, SOON, |a| a.status == 503).await?;
-    let token = edge.token()?;
-    let unready = wait::ask("no pod is ready", SOON, async || {
-        for connection in connections.iter_mut() {
-            edge.refused(connection, CLIENT)?;
-            edge.refused(connection, &token)?;
-        }
-        let pods = edge.pods().await?;
-        Ok((!pods.iter().any(is_ready)).then_some(()))
-    });
-    unready.await.with_context(|| how.to_owned())
+    Ok(())
+}
+
+/// What a pod says that it has loaded.
+fn loaded(pod: &DynamicObject) -> Result<Value> {
+    let mut status = address(pod)?;
+    status.set_port(8081);
+    let answer = Connection::open(status)?.ask(&request("GET", "/loaded", &[], b""))?;
+    Ok(answer.json())
 }
 
 async fn not_loaded(edge: &Edge<'_>) -> Result<()> {
@@ -293,12 +304,12 @@ async fn not_loaded(edge: &Edge<'_>) -> Result<()> {
     assert_eq!((&shown["loaded"], &shown["total"]), (&json!(2), &json!(3)));
     assert_eq!(shown["lagging"][0]["name"], "astray");
     for pod in edge.pods().await? {
-        let mut connection = Connection::open(address(&pod)?)?;
+        let mut client = Client::of(&pod)?;
         if pod.name_any() == "astray" {
             ensure!(!is_ready(&pod), "it is ready without a policy");
-            edge.refused(&mut connection, CLIENT)?;
+            edge.refused(&mut client, CLIENT)?;
         } else {
-            let answer = connection.ask(&post(CLIENT))?;
+            let answer = client.ask(CLIENT)?;
             ensure!(answer.status == 200, "the others serve: {answer:?}");
         }
     }

@@ -140,13 +140,13 @@ async fn revoked(cluster: &Cluster) -> Result<()> {
     // Without a hurry every try takes about a minute.
     let tries = tries().div_ceil(10);
     let mut unhurried = measure(cluster, &REVOKED, false, tries).await?;
-    print(REVOKED.what, "not hurried", &mut unhurried);
+    print(REVOKED.what, "seen in the pod, not hurried", &mut unhurried);
     Ok(())
 }
 
 async fn prompt(cluster: &Cluster, loss: &Loss) -> Result<()> {
     let mut delays = measure(cluster, loss, true, tries()).await?;
-    print(loss.what, "hurried", &mut delays);
+    print(loss.what, "seen in the pod, hurried", &mut delays);
     let p95 = percentile(&delays, 95);
     ensure!(
         p95 <= PROMPT,
@@ -225,7 +225,7 @@ pub(crate) fn print(what: &str, how: &str, delays: &mut [Duration]) {
     delays.sort();
     let of = |percent| percentile(delays, percent).as_secs_f64();
     println!(
-        "{what} seen in the pod, {how}: n {}, min {:.2}, median {:.2}, p95 {:.2}, max {:.2} s",
+        "{what} {how}: n {}, min {:.2}, median {:.2}, p95 {:.2}, max {:.2} s",
         delays.len(),
         of(0),
         of(50),

@@ -94,11 +94,14 @@ fail() { # NAME MESSAGE
   die "$2"
 }
 command_line='' # what was last read from stdin
+begun=''        # the beginning of a line of which the rest has not come yet
 tick() { # a tenth of a second, less when a line comes in; ends the script when stdin has closed
-  local status=0
+  local status=0 read
   command_line=''
-  read -r -t 0.1 command_line || status=$?
+  read -r -t 0.1 read || status=$?
   if ((status > 0 && status <= 128)); then exit 0; fi
+  begun+=$read
+  if ((status == 0)); then command_line=$begun begun=''; fi
 }
 await() { # SECONDS WHAT COMMAND…
   local deadline=$((SECONDS + $1)) what=$2 dead
