@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{self, AbortHandle, JoinError, JoinSet};
@@ -34,6 +34,9 @@ use crate::policy::name::{Name, NamespacedName};
 /// The longest the loop sleeps: the clock on the wall may jump, and a boundary is to be noticed
 /// within a second.
 const BEAT: Duration = Duration::from_secs(1);
+
+/// By how much a clock is set back for it to matter; less is how clocks are kept right.
+const SET_BACK: SignedDuration = SignedDuration::from_secs(2);
 
 /// How long cycles may take to finish at the end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -71,6 +74,8 @@ pub struct Engine {
     /// Workspaces that wait for Secrets or pods to be listed, and how urgently.
     waiting: HashMap<NamespacedName, Lane>,
     first_look: FirstLook,
+    /// When the loop last went round.
+    last_round: Timestamp,
     findings: HashMap<NamespacedName, Findings>,
     health: Health,
     metrics: Arc<Metrics>,
@@ -157,6 +162,7 @@ impl Engine {
             asker: Asker::default(),
             waiting: HashMap::new(),
             first_look: FirstLook::default(),
+            last_round: Timestamp::now(),
             findings: HashMap::new(),
             health,
             metrics,
@@ -182,6 +188,7 @@ impl Engine {
         }
         self.lead(*leading.borrow_and_update());
         loop {
+            self.look_at_clock();
             self.watch_secrets();
             self.watch_gateways();
             for workspace in self.first_look.release(Instant::now()) {
@@ -251,6 +258,18 @@ impl Engine {
             tracing::info!(workspaces = all.len(), "planning all");
             self.first_look = FirstLook::at(self.world.workspaces_with_keys(), Instant::now());
             for workspace in all {
+                self.push(workspace, Lane::Backlog);
+            }
+        }
+    }
+
+    /// What was planned for a time that has not come after all is planned again: a clock that was
+    /// set back meanwhile must not keep a key or a grant from anybody until something else happens.
+    fn look_at_clock(&mut self) {
+        let before = std::mem::replace(&mut self.last_round, Timestamp::now());
+        if self.last_round.duration_since(before) < -SET_BACK && self.plans() {
+            tracing::warn!(from = %before, to = %self.last_round, "the clock was set back: planning all");
+            for workspace in self.world.workspaces() {
                 self.push(workspace, Lane::Backlog);
             }
         }

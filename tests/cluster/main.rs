@@ -17,6 +17,7 @@ mod audit;
 mod broken;
 mod calendar;
 mod canary;
+mod clock;
 mod cluster;
 mod command_line;
 mod contest;
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
         ending::tests(),
         revocation::tests(),
         rotation::tests(),
+        clock::tests(),
         staging::tests(),
         broken::tests(),
         models::tests(),

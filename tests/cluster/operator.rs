@@ -29,6 +29,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) arguments: &'a [&'a str],
     /// Talks to the API server through this.
     pub(crate) through: Option<&'a Tap>,
+    /// Has its time from this library, which has it from this file.
+    pub(crate) clock: Option<(&'a Path, &'a Path)>,
 }
 
 impl Default for Settings<'_> {
@@ -39,6 +41,7 @@ impl Default for Settings<'_> {
             log: "info",
             arguments: &[],
             through: None,
+            clock: None,
         }
     }
 }
@@ -72,6 +75,7 @@ impl Operator {
             log: rust_log,
             arguments,
             through,
+            clock,
         } = settings;
         for namespace in secrets_in {
             allow_secrets(cluster, namespace)?;
@@ -80,12 +84,13 @@ impl Operator {
             Some(tap) => tap.kubeconfig(cluster)?,
             None => kubeconfig(cluster)?,
         };
-        let mut command = vec![
+        let mut command = clock.map(moved_clock).unwrap_or_default();
+        command.extend([
             command_line::program().display().to_string(),
             "operator".to_owned(),
             format!("--kubeconfig={}", kubeconfig.display()),
             format!("--leader-elect={leader_elect}"),
-        ];
+        ]);
         command.extend(arguments.iter().map(|&argument| argument.to_owned()));
         if cluster.is_namespaced() {
             let models = "deploy/overlays/namespaced/models-role.yaml";
@@ -360,6 +365,18 @@ fn launch(
         .stderr(log)
         .spawn()
         .context("starting the operator")
+}
+
+/// What comes before a program so that it has another time; `env` becomes the program.
+fn moved_clock((library, file): (&Path, &Path)) -> Vec<String> {
+    vec![
+        "env".to_owned(),
+        format!("LD_PRELOAD={}", library.display()),
+        format!("FAKETIME_TIMESTAMP_FILE={}", file.display()),
+        "FAKETIME_NO_CACHE=1".to_owned(),
+        // How long something takes is as it is.
+        "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
+    ]
 }
 
 /// A loopback address that nobody listens on.
