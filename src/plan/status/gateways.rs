@@ -130,14 +130,14 @@ pub fn trouble(
         .collect();
     if !unsupported.is_empty() {
         let message = format!(
-            "This release does not render gateways of type LiteLLM, so nothing enforces the policy at {}; those              of type Envoy have their files. Remove them from spec.gateways, or use a release that renders them.",
+            "This release does not render gateways of type LiteLLM, so nothing enforces the policy at {}; those of type Envoy have their files. Remove them from spec.gateways, or use a release that renders them.",
             unsupported.join(", ")
         );
         return Some((reason::UNSUPPORTED_GATEWAY, message));
     }
     let late = plan.loads.late().map(|(gateway, pod, why)| {
         let message = format!(
-            "Pod {pod} of gateway '{gateway}' has not loaded the policy in two minutes: it {why}. Look at its              log and at the objects it mounts; restart it if they are right."
+            "Pod {pod} of gateway '{gateway}' has not loaded the policy in two minutes: it {why}. Look at its log and at the objects it mounts; restart it if they are right."
         );
         (reason::NOT_LOADED, message)
     });
