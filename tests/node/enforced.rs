@@ -198,8 +198,7 @@ async fn broken(edge: &Edge<'_>) -> Result<()> {
     // Half a policy: threads of Envoy go on with what they last read whole; those that have read
     // none yet, and new Envoys, open nothing.
     let whole = config_maps.get(DATA).await?;
-    let policy = whole.data["data"]["policy.tsv"].as_str().context("text")?;
-    let half = policy.get(..policy.len() / 2).context("ASCII")?;
+    let half = half(&whole.data["data"])?;
     merge(&config_maps, DATA, json!({"data": {"policy.tsv": half}})).await?;
     hurry(edge, "half").await?;
     let before = edge.pods().await?;
@@ -257,6 +256,15 @@ async fn broken(edge: &Edge<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Half of the policy in a ConfigMap's data.
+fn half(data: &Value) -> Result<String> {
+    let policy = data["policy.tsv"].as_str().context("text")?;
+    Ok(policy
+        .get(..policy.len() / 2)
+        .context("it is ASCII")?
+        .to_owned())
+}
+
 /// Has the kubelet look at the pods' files.
 async fn hurry(edge: &Edge<'_>, why: &str) -> Result<()> {
     for pod in edge.pods().await? {
@@ -276,7 +284,14 @@ fn loaded(pod: &DynamicObject) -> Result<Value> {
 }
 
 async fn not_loaded(edge: &Edge<'_>) -> Result<()> {
-    // A copy of the sample that leaves the policy out.
+    // A copy of the sample with a ConfigMap of its own, in which only half a policy is.
+    let config_maps = api(&edge.cluster.client(), "ConfigMap", NAMESPACE);
+    let data = config_maps.get(DATA).await?.data["data"].take();
+    let half = half(&data)?;
+    let mut copied = resource::config_map(NAMESPACE, "copied", "policy.tsv", "");
+    copied["data"] = data;
+    copied["data"]["policy.tsv"] = half.into();
+    resource::create_one(edge.cluster, &copied).await?;
     let deployment = edge.kubectl(&["get", "deployment/claude-gateway", "--output=json"])?;
     let deployment: Value = serde_json::from_str(&deployment)?;
     let mut pod = deployment["spec"]["template"].clone();
@@ -285,9 +300,11 @@ async fn not_loaded(edge: &Edge<'_>) -> Result<()> {
     pod["metadata"]["name"] = "astray".into();
     pod["metadata"]["namespace"] = NAMESPACE.into();
     let sources = pod["spec"]["volumes"][1]["projected"]["sources"].as_array_mut();
-    sources
-        .context("a projected volume")?
-        .retain(|source| source["configMap"]["name"] != DATA);
+    for source in sources.context("a projected volume")? {
+        if source["configMap"]["name"] == DATA {
+            source["configMap"]["name"] = "copied".into();
+        }
+    }
     let from = Instant::now();
     resource::create_one(edge.cluster, &pod).await?;
 
@@ -298,7 +315,13 @@ async fn not_loaded(edge: &Edge<'_>) -> Result<()> {
         "NotLoaded after {:.0} s: {message}",
         from.elapsed().as_secs_f64()
     );
-    ensure!(message.contains("astray"), "{message}");
+    let why = "Pod astray of gateway 'edge' has not loaded the policy in two minutes: it ";
+    ensure!(
+        message.starts_with(why)
+            && message.contains("policy.tsv: not whole")
+            && !message.contains("  "),
+        "{message}"
+    );
     let shown = workspaces.get(WORKSPACE).await?;
     let shown = &shown.data["status"]["gateways"][0]["pods"];
     assert_eq!((&shown["loaded"], &shown["total"]), (&json!(2), &json!(3)));
@@ -307,7 +330,7 @@ async fn not_loaded(edge: &Edge<'_>) -> Result<()> {
         let mut client = Client::of(&pod)?;
         if pod.name_any() == "astray" {
             ensure!(!is_ready(&pod), "it is ready without a policy");
-            edge.refused(&mut client, CLIENT)?;
+            assert_eq!(edge.refused(&mut client, CLIENT)?, 503);
         } else {
             let answer = client.ask(CLIENT)?;
             ensure!(answer.status == 200, "the others serve: {answer:?}");
