@@ -5,16 +5,13 @@
 use zeroize::Zeroizing;
 
 use crate::policy::digest::Digest;
-use crate::policy::key::{Shape, ValueFacts};
+use crate::policy::key::{CLIENT_KEY_LENGTH, Shape, ValueFacts};
 
 /// The bytes of one data key of a Secret.
 pub struct KeyMaterial(Zeroizing<Vec<u8>>);
 
 /// Most characters of an API key: Anthropic's have about 110, and a gateway holds hundreds.
 const API_KEY_LENGTH: usize = 512;
-
-/// Fewest and most characters of a client key.
-const CLIENT_KEY_LENGTH: std::ops::RangeInclusive<usize> = 32..=256;
 
 // === impl KeyMaterial ===
 

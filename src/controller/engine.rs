@@ -2,7 +2,7 @@
 //! started, and what these learn is taken in before anything else is planned.
 //! Must not send requests itself, nor decide what is planned.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{self, AbortHandle, JoinError, JoinSet};
+use tokio::task::{self, JoinError, JoinSet};
 
 use super::cycle::{Cycle, Findings, Outcome};
 use super::echo::{Echoes, Verdict};
 use super::first_look::FirstLook;
+use super::gateways::Gateways;
 use super::load::Asker;
 use super::metrics::{Metrics, PlanOutcome};
 use super::news::{Advice, News, Teller};
@@ -26,7 +27,6 @@ use super::request::{Requester, backlog_share};
 use super::serve::Health;
 use super::skew::ServerClock;
 use super::{Options, SecretScope};
-use crate::facts::{KeySetId, PodScope};
 use crate::plan::world::{Access, Change, Unseen, World};
 use crate::policy::catalogue::Catalogue;
 use crate::policy::name::{Name, NamespacedName};
@@ -68,8 +68,7 @@ pub struct Engine {
     models: (String, String),
     leading: bool,
     secrets: Secrets,
-    pods: Pods,
-    key_sets: KeySets,
+    gateways: Gateways,
     asker: Asker,
     /// Workspaces that wait for Secrets or pods to be listed, and how urgently.
     waiting: HashMap<NamespacedName, Lane>,
@@ -100,21 +99,6 @@ struct Secrets {
     everywhere: Option<Access>,
     /// Whether the namespaces may have become more.
     stale: bool,
-}
-
-/// Whose pods are watched: those that gateways name, no longer than they do.
-#[derive(Default)]
-struct Pods {
-    watches: BTreeMap<PodScope, AbortHandle>,
-    /// Whether gateways may name others.
-    stale: bool,
-}
-
-/// Whose public keys are looked at: those that gateways check tokens by.
-#[derive(Default)]
-struct KeySets {
-    watches: BTreeMap<KeySetId, AbortHandle>,
-    cluster: Option<AbortHandle>,
 }
 
 // === impl Engine ===
@@ -157,8 +141,7 @@ impl Engine {
                 everywhere: None,
                 stale: false,
             },
-            pods: Pods::default(),
-            key_sets: KeySets::default(),
+            gateways: Gateways::default(),
             asker: Asker::default(),
             waiting: HashMap::new(),
             first_look: FirstLook::default(),
@@ -190,7 +173,7 @@ impl Engine {
         loop {
             self.look_at_clock();
             self.watch_secrets();
-            self.watch_gateways();
+            self.gateways.watch(&self.world, &mut self.observer);
             for workspace in self.first_look.release(Instant::now()) {
                 self.push(workspace, Lane::Backlog);
             }
@@ -398,7 +381,7 @@ impl Engine {
             change,
             Change::Workspace(_) | Change::Binding(_) | Change::KeyRef(_)
         );
-        self.pods.stale |= matches!(change, Change::Workspace(_) | Change::WorkspaceGone(_));
+        self.gateways.stale |= matches!(change, Change::Workspace(_) | Change::WorkspaceGone(_));
         for workspace in self.world.apply(change) {
             if Some(&workspace) != except {
                 self.push(workspace, lane);
@@ -437,54 +420,6 @@ impl Engine {
                 }
                 (SecretScope::Cluster, None) => {}
             }
-        }
-    }
-
-    /// Watches the pods that gateways name and the keys that they check tokens by, and no others
-    /// any more.
-    fn watch_gateways(&mut self) {
-        if !std::mem::take(&mut self.pods.stale) {
-            return;
-        }
-        self.watch_key_sets();
-        let scopes = self.world.pod_scopes();
-        self.pods.watches.retain(|scope, watch| {
-            let needed = scopes.contains(scope);
-            if !needed {
-                watch.abort();
-            }
-            needed
-        });
-        for scope in scopes {
-            if !self.pods.watches.contains_key(&scope) {
-                let watch = self.observer.start_pods(scope.clone());
-                self.pods.watches.insert(scope, watch);
-            }
-        }
-    }
-
-    fn watch_key_sets(&mut self) {
-        let sets = self.world.key_sets();
-        self.key_sets.watches.retain(|id, watch| {
-            let needed = sets.contains(id);
-            if !needed {
-                watch.abort();
-            }
-            needed
-        });
-        for id in sets {
-            if !self.key_sets.watches.contains_key(&id) {
-                let watch = self.observer.start_key_set(id.clone());
-                self.key_sets.watches.insert(id, watch);
-            }
-        }
-        match (self.world.needs_cluster_keys(), &self.key_sets.cluster) {
-            (true, None) => self.key_sets.cluster = Some(self.observer.start_cluster_keys()),
-            (false, Some(watch)) => {
-                watch.abort();
-                self.key_sets.cluster = None;
-            }
-            (true, Some(_)) | (false, None) => {}
         }
     }
 

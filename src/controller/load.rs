@@ -14,7 +14,6 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -43,16 +42,12 @@ const LATEST: Duration = Duration::from_secs(15);
 /// each time, so that they are not asked all together.
 const NOW_AND_THEN: Duration = Duration::from_secs(300);
 
-/// What a gateway has taken, in Envoy's own statistics: an answer of two or three lines.
-const VERSIONS: &str = "/stats?format=json&filter=version_text%24";
-
 /// Who is to be asked, and when.
-#[derive(Default)]
 pub struct Asker {
     /// By workspace and pod.
     pods: HashMap<(NamespacedName, Name), Asked>,
     asking: JoinSet<((NamespacedName, Name), Reported)>,
-    permits: Option<Arc<Semaphore>>,
+    permits: Arc<Semaphore>,
 }
 
 struct Asked {
@@ -107,15 +102,12 @@ impl Asker {
 
     /// Asks those whose time has come.
     pub fn start(&mut self, now: Instant) {
-        let permits = self
-            .permits
-            .get_or_insert_with(|| Arc::new(Semaphore::new(AT_A_TIME)));
         for (key, asked) in &mut self.pods {
             if asked.next.is_none_or(|next| next > now) {
                 continue;
             }
             asked.next = None;
-            let (key, ask, permits) = (key.clone(), asked.ask.clone(), permits.clone());
+            let (key, ask, permits) = (key.clone(), asked.ask.clone(), self.permits.clone());
             self.asking.spawn(async move {
                 let _permit = permits.acquire().await;
                 let load = load(ask.address, TIMEOUT).await;
@@ -162,6 +154,16 @@ impl Asker {
     }
 }
 
+impl Default for Asker {
+    fn default() -> Self {
+        Self {
+            pods: HashMap::new(),
+            asking: JoinSet::new(),
+            permits: Arc::new(Semaphore::new(AT_A_TIME)),
+        }
+    }
+}
+
 /// How long until it is asked again; `jitter` is between 0 and 1.
 fn due(ask: &Ask, tries: u32, jitter: f64) -> Duration {
     if ask.done {
@@ -200,7 +202,7 @@ struct Report {
     config: Name,
     revision: Option<Name>,
     subjects: Subjects,
-    files: Files,
+    files: BTreeMap<Name, Name>,
     error: Option<Name>,
 }
 
@@ -209,25 +211,6 @@ struct Report {
 struct Subjects {
     expected: usize,
     differ: Vec<Name>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Files {
-    differ: Vec<Name>,
-}
-
-/// What Envoy's statistics say, of which only texts are of interest.
-#[derive(Deserialize)]
-struct Stats {
-    stats: Vec<Stat>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Stat {
-    Text { name: String, value: Name },
-    Other(serde::de::IgnoredAny),
 }
 
 async fn exchange(address: SocketAddr) -> Result<Loaded, Silence> {
@@ -243,41 +226,23 @@ async fn exchange(address: SocketAddr) -> Result<Loaded, Silence> {
         subjects,
         files,
         error,
-    } = get(&mut sender, address, "/loaded").await?;
-    let Stats { stats } = get(&mut sender, address, VERSIONS).await?;
-    let versions = stats.into_iter().filter_map(|stat| match stat {
-        Stat::Text { name, value } => Some((file_of(&name)?, value)),
-        Stat::Other(_) => None,
-    });
+    } = said(&mut sender, address).await?;
     Ok(Loaded {
         workspace: workspace.unwrap_or_default(),
         config,
         revision: revision.unwrap_or_default(),
         subjects: subjects.expected,
         differ: subjects.differ,
-        untaken: files.differ,
         error,
-        versions: versions.collect(),
+        versions: files,
     })
 }
 
-/// The file whose version a statistic shows.
-fn file_of(stat: &str) -> Option<Name> {
-    let of = stat.strip_suffix(".version_text")?;
-    let filter = of.strip_prefix("extension_config_discovery.http_filter.");
-    match (of, filter) {
-        ("cluster_manager.cds", _) => Some("clusters.json".into()),
-        (_, Some(filter)) => Some(format!("{filter}.json").into()),
-        (_, None) => None,
-    }
-}
-
-async fn get<T: DeserializeOwned>(
+async fn said(
     sender: &mut http1::SendRequest<Empty<Bytes>>,
     address: SocketAddr,
-    path: &str,
-) -> Result<T, Silence> {
-    let request = http::Request::get(path).header(HOST, address.to_string());
+) -> Result<Report, Silence> {
+    let request = http::Request::get("/loaded").header(HOST, address.to_string());
     let request = request.body(Empty::new());
     let request = request.map_err(|_| Silence::NotAGateway)?;
     sender.ready().await.map_err(|_| Silence::Unreachable)?;

@@ -13,6 +13,7 @@ mod execute;
 #[cfg(test)]
 mod fake;
 mod first_look;
+mod gateways;
 mod hurry;
 mod leader;
 mod load;

@@ -1,11 +1,9 @@
 //! Facts about the public keys of issuers, by which a gateway checks their tokens.
 //! Must not hold a private key: what is here has passed [`canonical`].
-//!
-//! [`canonical`]: crate::policy::jwks::canonical
 
 use std::sync::Arc;
 
-use crate::policy::jwks::Flaw;
+use crate::policy::jwks::{Flaw, canonical};
 use crate::policy::name::{Name, NamespacedName};
 
 /// Where a ConfigMap has the public keys of an issuer.
@@ -36,4 +34,17 @@ pub enum JwksLookup {
     Unread(Name),
     /// Nobody looked.
     Assumed,
+}
+
+// === impl JwksLookup ===
+
+impl JwksLookup {
+    /// What a ConfigMap has under the data key that is named.
+    pub fn of_text(text: Option<&str>) -> Self {
+        match text.map(|text| canonical(text.as_bytes())) {
+            None => Self::KeyMissing,
+            Some(Ok(document)) => Self::Known(document.into()),
+            Some(Err(flaw)) => Self::Flawed(flaw),
+        }
+    }
 }

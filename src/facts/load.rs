@@ -29,8 +29,6 @@ pub struct Loaded {
     pub subjects: usize,
     /// Parts of subjects that are not of that policy.
     pub differ: Vec<Name>,
-    /// Files that Envoy itself reads, of which it has not taken what is there.
-    pub untaken: Vec<Name>,
     /// What it could not read, in its own words.
     pub error: Option<Name>,
     /// Versions in force of the files that Envoy itself reads, by the name of the file.

@@ -63,7 +63,7 @@ pub struct Awaited {
     /// In how many parts its subjects are.
     pub subjects: usize,
     /// Versions of the files that Envoy itself reads, by the name of the file.
-    pub versions: BTreeMap<Name, Name>,
+    pub versions: BTreeMap<Name, ContentId>,
     /// Since when all of it is written.
     pub since: Timestamp,
 }

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::policy_json::{MAX_SHARDS, SHARD_BYTES, json, shard_of};
+use super::policy_json::json;
+use super::shards::{MAX_SHARDS, SHARD_BYTES, shard_of};
 use crate::policy::digest::ContentId;
 use crate::policy::model::ModelSet;
 use crate::policy::name::Name;

@@ -8,3 +8,4 @@ pub mod console;
 pub mod envoy;
 pub mod fit;
 pub mod policy_json;
+pub mod shards;

@@ -8,6 +8,7 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
+use super::shards::{shard_count, shard_of};
 use crate::policy::digest::ContentId;
 use crate::policy::subject::SubjectId;
 use crate::policy::table::{KeyRow, Policy, RoleRow, SubjectRow, WorkspaceRow};
@@ -16,12 +17,8 @@ use crate::policy::table::{KeyRow, Policy, RoleRow, SubjectRow, WorkspaceRow};
 pub const FILE: &str = "policy.json";
 /// Version of its layout; a change that an older reader would misread gets a new one.
 pub const VERSION: &str = "v1";
-/// Most bytes of subjects in one object: half of what a ConfigMap may hold.
-pub const SHARD_BYTES: usize = 512 * 1024;
 /// Most bytes of `policy.json`: what a ConfigMap may hold, less what describes it.
 const OBJECT_BYTES: usize = 960 * 1024;
-/// Most shards of subjects.
-pub const MAX_SHARDS: usize = 64;
 
 /// The files of a policy.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -148,29 +145,17 @@ pub fn schema() -> serde_json::Value {
     schemars::schema_for!(Document).to_value()
 }
 
-/// The shard a subject is in, of `count`, a power of two up to [`MAX_SHARDS`]: the first bits
-/// of the first byte of its id.
-pub fn shard_of(id: &SubjectId, count: usize) -> usize {
-    usize::from(id.0[0]) * count / 256
-}
-
 /// The shards, unless all subjects have `room` beside the rest.
 fn shards(lines: &[(SubjectId, String)], room: usize) -> Vec<String> {
-    let size = |line: &str| line.len() + "  ,\n".len();
-    let fits = |count: usize, most: usize| {
-        let mut sizes = vec![0; count];
-        lines
-            .iter()
-            .for_each(|(id, line)| sizes[shard_of(id, count)] += size(line));
-        sizes.iter().all(|size| *size <= most)
-    };
-    if fits(1, SHARD_BYTES.min(room)) {
+    let sizes = lines
+        .iter()
+        .map(|(id, line)| (id, line.len() + "  ,\n".len()));
+    let count = shard_count(sizes.clone());
+    if count == 1 && sizes.map(|(_, bytes)| bytes).sum::<usize>() <= room {
         return Vec::new();
     }
-    let mut count = 2;
-    while count < MAX_SHARDS && !fits(count, SHARD_BYTES) {
-        count *= 2;
-    }
+    // A single shard beside `policy.json` would be one more file for nothing.
+    let count = count.max(2);
     (0..count)
         .map(|shard| {
             let own = lines.iter().filter(|(id, _)| shard_of(id, count) == shard);
@@ -216,6 +201,7 @@ pub(super) fn json(value: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::shards::{MAX_SHARDS, SHARD_BYTES};
     use crate::policy::limits::DEFAULT_MAX_TOKENS;
     use crate::policy::name::Name;
     use crate::policy::table::{GrantRow, WorkspaceState};

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::api::conditions::reason;
 use crate::facts::{JwksLookup, Snapshot};
-use crate::gateway::envoy::SigningKeys;
+use crate::gateway::envoy::{SigningKeys, Upstream};
 use crate::policy::finding::{Finding, Kind, ObjectId, Reason};
 use crate::policy::name::Name;
 use crate::policy::workspace::{Issuer, IssuerKind, Jwks, Workspace};
@@ -18,7 +18,9 @@ pub fn signing_keys(snapshot: &Snapshot) -> BTreeMap<Name, SigningKeys> {
             JwksLookup::Known(document) | JwksLookup::Stale(document, _) => {
                 SigningKeys::Document(document.clone())
             }
-            JwksLookup::Fetched(uri) => SigningKeys::Uri(uri.clone()),
+            JwksLookup::Fetched(uri) => {
+                SigningKeys::Fetched(uri.clone(), Upstream::of_url(uri).ok()?)
+            }
             JwksLookup::Absent
             | JwksLookup::KeyMissing
             | JwksLookup::Flawed(_)
@@ -74,7 +76,11 @@ fn trouble(snapshot: &Snapshot, issuer: &Issuer, lookup: &JwksLookup) -> Option<
     };
     let refused = format!("so the gateways refuse the tokens of issuer '{name}'");
     let found = match lookup {
-        JwksLookup::Known(_) | JwksLookup::Fetched(_) | JwksLookup::Assumed => return None,
+        JwksLookup::Known(_) | JwksLookup::Assumed => return None,
+        JwksLookup::Fetched(uri) => {
+            let flaw = Upstream::of_url(uri).err()?;
+            format!("The jwksURI of issuer '{name}' {flaw}, {refused}. Correct jwksURI.")
+        }
         JwksLookup::Stale(_, why) => {
             let message = format!(
                 "The signing keys of this cluster cannot be read any more ({why}), so the gateways go on with \

@@ -248,16 +248,13 @@ fn lag(snapshot: &Snapshot, awaited: &Awaited, loaded: &Loaded) -> Option<Lag> {
         revision,
         subjects,
         differ,
-        untaken,
         error,
         versions,
     } = loaded;
-    let mut behind = awaited
-        .versions
-        .iter()
-        .filter(|(file, version)| versions.get(*file) != Some(*version))
-        .map(|(file, _)| file)
-        .chain(untaken);
+    let mut behind = awaited.versions.iter().filter(|(file, version)| {
+        let taken = versions.get(*file);
+        taken.is_none_or(|taken| **taken != *version.to_string())
+    });
     let why = if let Some(error) = error {
         format!("cannot read its files: {}", words(error))
     } else if revision.is_empty() {
@@ -273,8 +270,7 @@ fn lag(snapshot: &Snapshot, awaited: &Awaited, loaded: &Loaded) -> Option<Lag> {
     } else if *subjects != awaited.subjects || !differ.is_empty() {
         let differ: Vec<String> = differ.iter().take(5).map(|part| words(part)).collect();
         format!("has other subjects than its policy: {}", differ.join(", "))
-    } else if let Some(file) = behind.next() {
-        let file = words(file);
+    } else if let Some((file, _)) = behind.next() {
         format!("has not taken {file}: Envoy rejected it, or has not seen it yet")
     } else {
         return None;

@@ -88,7 +88,7 @@ pub struct FilesAwaited {
     /// In how many parts its subjects are.
     pub subjects: usize,
     /// Versions of the files that Envoy itself reads, by the name of the file.
-    pub versions: BTreeMap<Name, Name>,
+    pub versions: BTreeMap<Name, ContentId>,
 }
 
 /// The gateways of a workspace that are of type Envoy.
@@ -102,12 +102,19 @@ pub fn gateways_of(workspace: &Workspace) -> Vec<Name> {
 /// else tells.
 pub fn gateways_found(snapshot: &Snapshot) -> Vec<Name> {
     let ours = snapshot.outputs.iter().filter(|(_, found)| found.is_ours());
-    let gateways = ours.filter_map(|(id, _)| {
-        let rest = id.name.name.strip_prefix(&*snapshot.name.name)?;
-        let gateway = rest.strip_prefix('.')?.strip_suffix(".data")?;
-        (id.kind == OutputKind::ConfigMap).then(|| Name::from(gateway))
+    let data = ours.filter(|(id, _)| id.kind == OutputKind::ConfigMap);
+    let gateways = data.filter_map(|(id, _)| match gateway_file(&snapshot.name.name, id)? {
+        (gateway, "data") => Some(Name::from(gateway)),
+        _ => None,
     });
     gateways.collect()
+}
+
+/// Whose file an object is by its name, and which: `edge` and `data`, say, of
+/// `production.edge.data`. No name in there has a dot.
+pub fn gateway_file<'n>(workspace: &str, id: &'n OutputId) -> Option<(&'n str, &'n str)> {
+    let rest = id.name.name.strip_prefix(workspace)?.strip_prefix('.')?;
+    rest.split_once('.')
 }
 
 /// The files of these gateways. All have the same.
@@ -124,8 +131,10 @@ pub fn gateway_files(
         };
     }
     let envoy::Files {
+        config_id,
         config,
         data,
+        versions,
         subjects,
     } = envoy::render(&envoy::Inputs {
         policy,
@@ -133,15 +142,14 @@ pub fn gateway_files(
         keys: &issuers::signing_keys(snapshot),
         upstream: &snapshot.upstream,
     });
-    let versions = data.iter().filter_map(|(file, text)| {
-        let version = discovery_version(text)?;
-        Some((Name::from(*file), version))
-    });
     let awaited = FilesAwaited {
-        config: envoy::config_id(&snapshot.upstream),
+        config: config_id,
         revision,
         subjects: subjects.len(),
-        versions: versions.collect(),
+        versions: versions
+            .into_iter()
+            .map(|(file, version)| (file.into(), version))
+            .collect(),
     };
     let texts = |files: BTreeMap<&'static str, String>| {
         let files = files.into_iter();
@@ -181,16 +189,6 @@ pub fn gateway_files(
         outputs: outputs.collect(),
         awaited: Some(awaited),
     }
-}
-
-/// The version that a file which Envoy itself reads says of itself.
-fn discovery_version(text: &str) -> Option<Name> {
-    #[derive(serde::Deserialize)]
-    struct Discovery {
-        version_info: Name,
-    }
-    let discovery: Discovery = serde_json::from_str(text).ok()?;
-    Some(discovery.version_info)
 }
 
 /// Name of the Secret with the keys of a workspace's gateway.

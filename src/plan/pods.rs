@@ -162,15 +162,12 @@ fn not_before(pod: &PodFacts, narrowed_at: Option<Timestamp>, now: Timestamp) ->
 
 /// Whether an object is one of a gateway's files by its name, whether it exists or not.
 fn is_file(workspace: &str, gateway: &str, id: &OutputId) -> bool {
-    let Some(rest) = id.name.name.strip_prefix(workspace) else {
-        return false;
+    let own = outputs::gateway_file(workspace, id).is_some_and(|(whose, _)| *whose == *gateway);
+    let shard = || {
+        let rest = id.name.name.strip_prefix(workspace);
+        rest.is_some_and(|rest| rest.starts_with(".subjects-"))
     };
-    let own = rest
-        .strip_prefix('.')
-        .and_then(|rest| rest.strip_prefix(gateway));
-    *id.name.name == *outputs::policy_name(workspace)
-        || rest.starts_with(".subjects-")
-        || own.is_some_and(|rest| rest.starts_with('.'))
+    own || *id.name.name == *outputs::policy_name(workspace) || shard()
 }
 
 impl<'a> Objects<'a> {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::digest::Digest;
+use super::key::CLIENT_KEY_LENGTH;
 use super::name::{Name, NamespacedName, check_name};
 use super::subject::{Subject, SubjectId};
 use super::table::{IssuerRow, IssuerType, Policy};
@@ -14,9 +15,6 @@ use super::table::{IssuerRow, IssuerType, Policy};
 /// Groups of one caller that count: those with the bytewise lowest names. More would let the
 /// size of a token decide the cost of a request.
 pub const MAX_GROUPS: usize = 64;
-
-/// How long a client key is, in bytes.
-const CLIENT_KEY_BYTES: std::ops::RangeInclusive<usize> = 32..=256;
 
 /// What a caller shows, by the kind it can only be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,7 +67,7 @@ pub fn credential<'a>(
         let token = std::str::from_utf8(only).map_err(|_| Unauthenticated::Unknown)?;
         return Ok(Credential::Token(token));
     }
-    if !CLIENT_KEY_BYTES.contains(&only.len()) {
+    if !CLIENT_KEY_LENGTH.contains(&only.len()) {
         return Err(Unauthenticated::Unknown);
     }
     let id = Subject::ClientKey(Digest::of(only)).id();

@@ -113,6 +113,9 @@ pub enum Shape {
     Unknown,
 }
 
+/// How long a client key is, in characters.
+pub const CLIENT_KEY_LENGTH: std::ops::RangeInclusive<usize> = 32..=256;
+
 /// The name of the data key a target gets where nobody says otherwise: the variable that
 /// Anthropic's SDKs read.
 pub const DEFAULT_TARGET_KEY: &str = "ANTHROPIC_API_KEY";

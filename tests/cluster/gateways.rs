@@ -167,7 +167,7 @@ async fn jwt(config_maps: &Api<DynamicObject>, with: &[&str], without: &[&str]) 
 
 /// What the pod says that it has loaded.
 #[derive(Clone, Default)]
-struct Says(Arc<Mutex<(Value, Value)>>);
+struct Says(Arc<Mutex<Value>>);
 
 impl Says {
     /// All that is written now.
@@ -179,33 +179,22 @@ impl Says {
             let text = data.data["data"][file].as_str().context("a file")?;
             Ok(serde_json::from_str::<Value>(text)?["version_info"].clone())
         };
-        let filter =
-            |name: &str| format!("extension_config_discovery.http_filter.{name}.version_text");
-        let loaded = json!({
+        let files = ["jwt.json", "ratelimit.json", "clusters.json"];
+        let files = files.map(|file| Ok((file.to_owned(), version(file)?)));
+        let files: serde_json::Map<_, _> = files.into_iter().collect::<Result<_>>()?;
+        *self.0.lock().expect("not poisoned") = json!({
             "workspace": format!("{home}/one"), "config": "k", "revision": policy["revision"],
-            "subjects": {"expected": 1, "differ": []}, "files": {"differ": []}, "error": null,
+            "subjects": {"expected": 1, "differ": []}, "files": files, "error": null,
         });
-        let stats = json!({"stats": [
-            {"name": filter("jwt"), "value": version("jwt.json")?},
-            {"name": filter("ratelimit"), "value": version("ratelimit.json")?},
-            {"name": "cluster_manager.cds.version_text", "value": version("clusters.json")?},
-        ]});
-        *self.0.lock().expect("not poisoned") = (loaded, stats);
         Ok(())
     }
 
     async fn serve(&self) -> Result<JoinHandle<()>> {
         let listener = TcpListener::bind(SocketAddr::from((ADDRESS, 8081))).await?;
-        let said = |says: &Self| says.0.lock().expect("not poisoned").clone();
+        let said =
+            async |State(says): State<Self>| says.0.lock().expect("not poisoned").to_string();
         let router = Router::new()
-            .route(
-                "/loaded",
-                get(async move |State(says): State<Self>| said(&says).0.to_string()),
-            )
-            .route(
-                "/stats",
-                get(async move |State(says): State<Self>| said(&says).1.to_string()),
-            )
+            .route("/loaded", get(said))
             .with_state(self.clone());
         Ok(tokio::spawn(async move {
             axum::serve(listener, router).await.expect("it serves");

@@ -1,7 +1,8 @@
 //! Past what one object may hold: subjects move into shards that fit, are decided on all the same,
 //! and one edit rewrites the one shard it is about.
 
-use anthropic_rbac::gateway::policy_json::{SHARD_BYTES, parse, shard_of};
+use anthropic_rbac::gateway::policy_json::parse;
+use anthropic_rbac::gateway::shards::{SHARD_BYTES, shard_of};
 use anthropic_rbac::plan::output::{Content, Plan};
 use anthropic_rbac::plan::plan;
 use anthropic_rbac::policy::decide::{Request, decide};

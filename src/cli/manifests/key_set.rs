@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::fault::Fault;
 use super::path::FieldPath;
 use crate::facts::{JwksLookup, WorkspaceFacts};
-use crate::policy::jwks::{canonical, signing_keys};
+use crate::policy::jwks::signing_keys;
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::workspace::{IssuerKind, Jwks};
 
@@ -40,13 +40,7 @@ pub fn wanted(workspaces: &[WorkspaceFacts]) -> BTreeSet<(NamespacedName, Name)>
 
 /// What a ConfigMap has as the keys of an issuer.
 pub fn lookup(config_map: &Value, key: &str) -> JwksLookup {
-    match config_map["data"].get(key).and_then(Value::as_str) {
-        None => JwksLookup::KeyMissing,
-        Some(text) => match canonical(text.as_bytes()) {
-            Ok(document) => JwksLookup::Known(document.into()),
-            Err(flaw) => JwksLookup::Flawed(flaw),
-        },
-    }
+    JwksLookup::of_text(config_map["data"].get(key).and_then(Value::as_str))
 }
 
 /// What is wrong with the keys of an issuer in a ConfigMap.

@@ -9,7 +9,7 @@ use super::ClusterArgs;
 use crate::api::metadata::CONTENT_SHA256;
 use crate::cli::failure::Failure;
 use crate::facts::OutputId;
-use crate::gateway::policy_json;
+use crate::gateway::{policy_json, shards::MAX_SHARDS};
 use crate::plan::output::{Content, Output, Owner};
 use crate::plan::outputs::policy_name;
 use crate::policy::digest::ContentId;
@@ -61,7 +61,7 @@ async fn read(client: &Client, workspace: &NamespacedName) -> kube::Result<Rende
     let document: Result<policy_json::Document, _> = serde_json::from_str(text);
     let shards = document.map_or(0, |document| document.subject_shards);
     let mut texts = Vec::new();
-    for i in 0..shards.min(policy_json::MAX_SHARDS) {
+    for i in 0..shards.min(MAX_SHARDS) {
         let name = format!("{}.subjects-{i:02}", workspace.name);
         let Some(shard) = api.get_opt(&name).await? else {
             return Ok(Rendered::Broken(format!("ConfigMap {name} is missing")));

@@ -36,13 +36,7 @@ const PATH: &str = "/openid/v1/jwks";
 /// What a ConfigMap has under this data key as public keys.
 pub fn read(object: &ConfigMap, key: &str) -> JwksLookup {
     let text = object.data.as_ref().and_then(|data| data.get(key));
-    let Some(text) = text else {
-        return JwksLookup::KeyMissing;
-    };
-    match canonical(text.as_bytes()) {
-        Ok(document) => JwksLookup::Known(document.into()),
-        Err(flaw) => JwksLookup::Flawed(flaw),
-    }
+    JwksLookup::of_text(text.map(String::as_str))
 }
 
 /// Reads this cluster's keys.

@@ -2,7 +2,7 @@
 //! that Envoy's statistics show which of them it has taken.
 //! Must not be given a signing key that was not found usable: Envoy refuses such a file whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -18,9 +18,24 @@ const MOST_BUCKETS: u32 = 262_144;
 /// By how much an issuer's clock may be behind or ahead, in seconds.
 const CLOCK_SKEW: u32 = 10;
 
+/// A file, and the version that it says of itself.
+pub struct File {
+    pub version: ContentId,
+    pub text: String,
+}
+
+/// All of them, by name.
+pub fn files(inputs: &Inputs<'_>) -> BTreeMap<&'static str, File> {
+    BTreeMap::from([
+        ("jwt.json", jwt(inputs)),
+        ("clusters.json", clusters(inputs)),
+        ("ratelimit.json", rate_limit(inputs.policy)),
+    ])
+}
+
 /// `jwt.json`: whose signatures hold. Audiences, names and groups are the Lua's, so that there
 /// is one place for them and one answer, 401.
-pub fn jwt(inputs: &Inputs<'_>) -> String {
+fn jwt(inputs: &Inputs<'_>) -> File {
     let mut providers = serde_json::Map::new();
     for issuer in &inputs.policy.workspace.issuers {
         let Some(keys) = inputs.keys.get(&issuer.name) else {
@@ -47,7 +62,7 @@ pub fn jwt(inputs: &Inputs<'_>) -> String {
             SigningKeys::Document(document) => {
                 provider["local_jwks"] = json!({"inline_string": &**document});
             }
-            SigningKeys::Uri(uri) => {
+            SigningKeys::Fetched(uri, _) => {
                 provider["remote_jwks"] = json!({
                     "http_uri": {"uri": &**uri, "cluster": cluster(&issuer.name), "timeout": "5s"},
                     "cache_duration": "300s",
@@ -78,19 +93,10 @@ pub fn jwt(inputs: &Inputs<'_>) -> String {
 }
 
 /// `clusters.json`: where signing keys are fetched from.
-pub fn clusters(inputs: &Inputs<'_>) -> String {
+fn clusters(inputs: &Inputs<'_>) -> File {
     let clusters = inputs.keys.iter().filter_map(|(name, keys)| {
-        let SigningKeys::Uri(uri) = keys else {
+        let SigningKeys::Fetched(_, server) = keys else {
             return None;
-        };
-        let (tls, rest) = match uri.strip_prefix("https://") {
-            Some(rest) => (true, rest),
-            None => (false, uri.strip_prefix("http://")?),
-        };
-        let authority = rest.split(['/', '?']).next()?;
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) => (host, port.parse::<u16>().ok()?),
-            None => (authority, if tls { 443 } else { 80 }),
         };
         let mut found = json!({
             "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
@@ -100,22 +106,12 @@ pub fn clusters(inputs: &Inputs<'_>) -> String {
             "load_assignment": {
                 "cluster_name": cluster(name),
                 "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {
-                    "socket_address": {"address": host, "port_value": port},
+                    "socket_address": {"address": &*server.host, "port_value": server.port},
                 }}}]}],
             },
         });
-        if tls {
-            found["transport_socket"] = json!({
-                "name": "envoy.transport_sockets.tls",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-                    "sni": host,
-                    "common_tls_context": {"validation_context": {
-                        "trusted_ca": {"filename": "/etc/ssl/certs/ca-certificates.crt"},
-                        "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": host}}],
-                    }},
-                },
-            });
+        if let Some(socket) = server.transport_socket() {
+            found["transport_socket"] = socket;
         }
         Some(found)
     });
@@ -124,7 +120,7 @@ pub fn clusters(inputs: &Inputs<'_>) -> String {
 
 /// `ratelimit.json`: a bucket for each subject, by the rate that the Lua found for it, and one
 /// that all share.
-pub fn rate_limit(policy: &Policy) -> String {
+fn rate_limit(policy: &Policy) -> File {
     let bucket = |rate: RequestsPerMinute| json!({"max_tokens": rate.get(), "tokens_per_fill": rate.get(), "fill_interval": "60s"});
     let of_roles = policy
         .roles
@@ -185,8 +181,9 @@ fn extension(name: &str, filter: &Value) -> Value {
     })
 }
 
-fn discovery(resources: &[Value]) -> String {
+fn discovery(resources: &[Value]) -> File {
     let text = serde_json::to_string(resources).expect("plain data with text keys");
     let version = ContentId::of(text.as_bytes());
-    format!("{{\"version_info\":\"{version}\",\"resources\":{text}}}\n")
+    let text = format!("{{\"version_info\":\"{version}\",\"resources\":{text}}}\n");
+    File { version, text }
 }

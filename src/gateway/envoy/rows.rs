@@ -5,7 +5,7 @@
 use std::fmt::Write;
 
 use super::Inputs;
-use crate::gateway::policy_json::{MAX_SHARDS, SHARD_BYTES, shard_of};
+use crate::gateway::shards::{shard_count, shard_of};
 use crate::policy::digest::ContentId;
 use crate::policy::key::Scope;
 use crate::policy::model::ModelSet;
@@ -125,16 +125,7 @@ pub fn subjects(policy: &Policy) -> Vec<Shard> {
         .map(|(id, row)| (*id, subject(id, row)))
         .collect();
     rows.sort_unstable_by_key(|(id, _)| *id);
-    let fits = |count: usize| {
-        let mut sizes = vec![0; count];
-        rows.iter()
-            .for_each(|(id, row)| sizes[shard_of(id, count)] += row.len());
-        sizes.iter().all(|size| *size <= SHARD_BYTES)
-    };
-    let mut count = 1;
-    while count < MAX_SHARDS && !fits(count) {
-        count *= 2;
-    }
+    let count = shard_count(rows.iter().map(|(id, row)| (id, row.len())));
     let mut shards = vec![String::new(); count];
     for (id, row) in &rows {
         shards[shard_of(id, count)].push_str(row);

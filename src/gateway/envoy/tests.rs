@@ -236,7 +236,9 @@ fn only_an_issuer_with_keys_is_asked_and_each_says_who_it_was() {
 
 #[test]
 fn signing_keys_at_a_url_are_fetched_by_tls_from_that_host_alone() {
-    let uri = SigningKeys::Uri("https://login.example.com:8443/keys?v=1".into());
+    let uri = "https://login.example.com:8443/keys?v=1";
+    let server = Upstream::of_url(uri).expect("a server");
+    let uri = SigningKeys::Fetched(uri.into(), server);
     let keys = BTreeMap::from([(Name::from("corp"), uri)]);
     let files = rendered(&policy(1), &keys);
     let cluster = &json(&files, "clusters.json")["resources"][0];
@@ -261,8 +263,12 @@ fn the_static_files_have_no_place_left_open() {
             tls,
             ..Upstream::default()
         };
-        let files = config(&upstream);
-        assert!(files.values().all(|text| !text.contains("@HOST@")));
+        let (_, files) = config(&upstream);
+        assert!(
+            files
+                .values()
+                .all(|text| !text.contains("@HOST@") && !text.contains("@TRANSPORT"))
+        );
         assert!(files.values().all(|text| !text.contains("@CONFIG@")));
         assert_eq!(files["envoy.yaml"].contains("UpstreamTlsContext"), tls);
     }

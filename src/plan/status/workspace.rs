@@ -11,6 +11,7 @@ use crate::facts::{Is, OutputId, OutputKind, SecretLookup, Snapshot, WorkspaceFa
 use crate::gateway::policy_json::Rendered;
 use crate::plan::keys::{Settled, denied_in, gateways};
 use crate::plan::output::{Output, Plan, Status, StatusUpdate};
+use crate::plan::outputs::gateway_file;
 use crate::policy::finding::Severity;
 use crate::policy::grant::Phase;
 use crate::policy::model::ModelSet;
@@ -75,7 +76,8 @@ pub fn accepted(
     conditions.set(conditions::ACCEPTED, Is::True, reason::ACCEPTED, message);
     let secrets: Vec<_> = gateways(snapshot).collect();
     let outputs = plan.outputs.iter().filter(|output| match output.id.kind {
-        OutputKind::ConfigMap => !is_gateway_file(workspace, output),
+        // Those are counted by gateway.
+        OutputKind::ConfigMap => gateway_file(&snapshot.name.name, &output.id).is_none(),
         OutputKind::Secret => secrets.contains(&output.id),
     });
     let unwritten = unwritten.or_else(|| keyless(snapshot, settled));
@@ -134,16 +136,6 @@ pub fn accepted(
         next_transition: time(plan.wake_at),
     };
     update(object, status, Status::Workspace)
-}
-
-/// Whether a ConfigMap is a file of one gateway, which `status.gateways` counts.
-fn is_gateway_file(workspace: &Workspace, output: &Output) -> bool {
-    let Some((_, rest)) = output.id.name.name.split_once('.') else {
-        return false;
-    };
-    let gateway = rest.rsplit_once('.').map(|(gateway, _)| gateway);
-    let mut gateways = workspace.gateways.iter();
-    gateways.any(|known| Some(&*known.name) == gateway)
 }
 
 /// The status of a Workspace whose spec is not understood, if it differs.

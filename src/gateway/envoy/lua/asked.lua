@@ -103,6 +103,16 @@ do
     end
   end
 
+  -- The first byte from `i` on that is no blank.
+  local function after_blanks(p, i)
+    local byte = p[i]
+    while byte == 32 or byte == 10 or byte == 13 or byte == 9 do
+      i = i + 1
+      byte = p[i]
+    end
+    return i
+  end
+
   -- The first byte after the number at `i`; -1 when there is none.
   local function number_end(p, i)
     if p[i] == 45 then
@@ -349,11 +359,8 @@ do
     local expects_name, may_end = false, false
     while true do
       -- What is next: a name, a value, or the end of what is open just now.
+      i = after_blanks(p, i)
       local byte = p[i]
-      while byte == 32 or byte == 10 or byte == 13 or byte == 9 do
-        i = i + 1
-        byte = p[i]
-      end
       if may_end and (byte == 125 or byte == 93) then
         -- Nothing; it is closed below.
         may_end = false
@@ -383,20 +390,14 @@ do
             end
           end
           i = stop + 1
+          i = after_blanks(p, i)
           byte = p[i]
-          while byte == 32 or byte == 10 or byte == 13 or byte == 9 do
-            i = i + 1
-            byte = p[i]
-          end
           if byte ~= 58 then
             return nil, 400, BODY
           end
           i = i + 1
+          i = after_blanks(p, i)
           byte = p[i]
-          while byte == 32 or byte == 10 or byte == 13 or byte == 9 do
-            i = i + 1
-            byte = p[i]
-          end
         end
         values = values + 1
         if values > MAX_VALUES then
@@ -455,11 +456,8 @@ do
       end
       -- What comes after a value: a comma, or the end of what is open, as often as it ends.
       while true do
+        i = after_blanks(p, i)
         byte = p[i]
-        while byte == 32 or byte == 10 or byte == 13 or byte == 9 do
-          i = i + 1
-          byte = p[i]
-        end
         if byte == 44 then
           expects_name = object[depth] == 1
           i = i + 1
@@ -475,9 +473,7 @@ do
         depth = depth - 1
         i = i + 1
         if depth == 0 then
-          while p[i] == 32 or p[i] == 10 or p[i] == 13 or p[i] == 9 do
-            i = i + 1
-          end
+          i = after_blanks(p, i)
           if i < length then
             return nil, 400, BODY
           end

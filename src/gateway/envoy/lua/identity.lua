@@ -2,40 +2,29 @@
 -- client can send, since Envoy takes them off before anything else, and that never go upstream.
 -- Must not read the body.
 
--- A plain text; `local_reply_config` makes Anthropic's shape of an error of it.
-local function refuse(handle, status, audit)
-  audit.decision = "Deny"
-  handle:streamInfo():dynamicMetadata():set("anthropic-rbac", "audit", audit)
-  handle:respond({ [":status"] = status }, audit.reason)
-end
-
 local function identify(handle)
   local present = policy.present("rows")
   local known = present.policy
   if not known then
-    return refuse(handle, "503", { reason = "No policy is loaded" })
+    return answer.refuse(handle, 503, "No policy is loaded", {})
   end
   local headers = handle:headers()
   local who = caller.of(headers, handle:streamInfo():dynamicMetadata(), present)
   if not who then
-    return refuse(handle, "401", {
-      workspace = known.workspace,
-      policyRevision = known.revision,
-      reason = "No valid credential for this workspace",
-    })
+    local audit = { workspace = known.workspace, policyRevision = known.revision }
+    return answer.refuse(handle, 401, "No valid credential for this workspace", audit)
   end
   local stands, reason, groups = standing.of(present, who)
   local audit = { workspace = known.workspace, policyRevision = known.revision, subject = who.name }
   audit.groups = next(groups) and groups or nil
   if not stands then
-    audit.reason = reason
-    return refuse(handle, "403", audit)
+    return answer.refuse(handle, 403, reason, audit)
   end
   -- What the log says if nobody says more: Envoy itself refuses what is too much or too large.
   audit.decision = "Deny"
   -- When the next request of a subject over its rate may pass, in seconds.
   audit.retryAfter = math.ceil(60 / stands.rate)
-  handle:streamInfo():dynamicMetadata():set("anthropic-rbac", "audit", audit)
+  answer.log(handle, audit)
   headers:replace("x-anthropic-rbac-subject", who.id)
   headers:replace("x-anthropic-rbac-rate", tostring(stands.rate))
   -- Names have no control characters.
@@ -53,9 +42,5 @@ local function identify(handle)
 end
 
 function envoy_on_request(handle)
-  local ok, problem = pcall(identify, handle)
-  if not ok then
-    handle:logErr("identity.lua: " .. tostring(problem))
-    refuse(handle, "500", { reason = "The gateway failed to decide" })
-  end
+  answer.run(handle, identify)
 end

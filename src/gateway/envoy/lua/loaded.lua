@@ -31,30 +31,29 @@ local NATIVE = {
   { "ratelimit.json", "extension_config_discovery.http_filter.ratelimit.version_text" },
 }
 
--- Of those files the ones that differ from what Envoy has taken, and whether it has taken any
--- version of each. This waits for an answer.
-local function native(handle, present)
+-- The version of each of those files that Envoy has taken, by the name of the file. This waits for
+-- an answer.
+local function taken(handle)
   local _, stats = handle:httpCall(
     "admin",
     { [":method"] = "GET", [":path"] = "/stats?filter=version_text", [":authority"] = "admin" },
     "",
     2000
   )
-  local differ, taken = {}, true
+  local versions = {}
   for i = 1, #NATIVE do
     local name, stat = NATIVE[i][1], NATIVE[i][2]
-    local text = files.read(present.generation, name) or ""
-    local has = (stats or ""):match(stat:gsub("%.", "%%.") .. ': "([^"]*)"')
-    if not has or has ~= text:match('^{"version_info":"(%x+)"') then
-      differ[#differ + 1] = quoted(name)
-    end
-    taken = taken and has ~= nil and has ~= ""
+    versions[name] = (stats or ""):match(stat:gsub("%.", "%%.") .. ': "(%x+)"')
   end
-  return differ, taken
+  return versions
 end
 
-local function loaded(present, differ)
-  local known = present.policy
+local function loaded(present, versions)
+  local known, files = present.policy, {}
+  for name, version in pairs(versions) do
+    files[#files + 1] = quoted(name) .. ":" .. quoted(version)
+  end
+  table.sort(files)
   return table.concat({
     '{"workspace":',
     known and quoted(known.workspace) or "null",
@@ -66,9 +65,9 @@ local function loaded(present, differ)
     tostring(known and known.shards or 0),
     ',"differ":[',
     table.concat(known and differing(present) or {}, ","),
-    ']},"files":{"differ":[',
-    table.concat(differ, ","),
-    ']},"error":',
+    ']},"files":{',
+    table.concat(files, ","),
+    '},"error":',
     present.problem and quoted(present.problem) or "null",
     "}\n",
   })
@@ -79,11 +78,14 @@ function envoy_on_request(handle)
   if path ~= "/ready" and path ~= "/loaded" then
     return
   end
-  local present = policy.present("heads")
-  local differ, taken = native(handle, present)
+  local present, versions = policy.present("heads"), taken(handle)
+  local whole = present.policy ~= nil
+  for i = 1, #NATIVE do
+    whole = whole and versions[NATIVE[i][1]] ~= nil
+  end
   if path == "/loaded" then
-    handle:respond({ [":status"] = "200", ["content-type"] = "application/json" }, loaded(present, differ))
-  elseif present.policy and taken then
+    handle:respond({ [":status"] = "200", ["content-type"] = "application/json" }, loaded(present, versions))
+  elseif whole then
     -- What is older than it should be still decides: taking every pod away would help nobody.
     handle:respond({ [":status"] = "200" }, "ready\n")
   else

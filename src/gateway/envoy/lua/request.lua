@@ -7,17 +7,6 @@ local MESSAGES, COUNT_TOKENS = "/v1/messages", "/v1/messages/count_tokens"
 -- A body above this is taken apart at once, so that its memory does not wait for the collector.
 local LARGE = 1048576
 
--- The whole of what the audit log says of a decision.
-local function log(handle, audit)
-  handle:streamInfo():dynamicMetadata():set("anthropic-rbac", "audit", audit)
-end
-
-local function refuse(handle, status, reason, audit)
-  audit.decision, audit.reason = "Deny", reason
-  log(handle, audit)
-  handle:respond({ [":status"] = tostring(status) }, reason)
-end
-
 -- The present keys by id, of one generation of the files: their bytes and fingerprints.
 local keys, keys_of = {}, nil
 
@@ -132,7 +121,7 @@ local function stands(headers, present, audit)
   return key, open, reason
 end
 
-local function answer(handle)
+local function decide(handle)
   -- This waits for the whole body: what was taken from the handle before is gone after it.
   local body = handle:body(true)
   local length = body:length()
@@ -143,7 +132,7 @@ local function answer(handle)
   for _ = 1, 8 do
     present = policy.present("later")
     if not present.policy then
-      return refuse(handle, 503, "No policy is loaded", {})
+      return answer.refuse(handle, 503, "No policy is loaded", {})
     end
     audit = { workspace = present.policy.workspace, policyRevision = present.policy.revision }
     key_id, open, nowhere = stands(headers, present, audit)
@@ -153,38 +142,38 @@ local function answer(handle)
     end
   end
   if not key_id then
-    return refuse(handle, 500, "The gateway failed to decide", audit)
+    return answer.refuse(handle, 500, "The gateway failed to decide", audit)
   elseif not open then
-    return refuse(handle, 403, nowhere, audit)
+    return answer.refuse(handle, 403, nowhere, audit)
   end
   local path = headers:get(":path"):match("^[^?]*")
   local counts = path == MESSAGES
   if not counts and path ~= COUNT_TOKENS then
-    return refuse(handle, 404, "Not found", audit)
+    return answer.refuse(handle, 404, "Not found", audit)
   end
   local encoded = headers:get("content-encoding")
   if encoded and encoded ~= "identity" then
-    return refuse(handle, 400, "Request body must be a JSON object", audit)
+    return answer.refuse(handle, 400, "Request body must be a JSON object", audit)
   end
   local found, status, why = asked.read(text, counts)
   if not found then
-    return refuse(handle, status, why, audit)
+    return answer.refuse(handle, status, why, audit)
   end
   audit.model, audit.maxTokensRequested = found.model, found.max_tokens
   local role, binding = opens(present, open, found.model)
   if not role then
-    return refuse(handle, 403, binding, audit)
+    return answer.refuse(handle, 403, binding, audit)
   end
   audit.role, audit.binding = role.name, binding
   local key, row = key_of(present, key_id)
   if not key then
-    return refuse(handle, 403, "No API key is mapped for this subject", audit)
+    return answer.refuse(handle, 403, "No API key is mapped for this subject", audit)
   end
   audit.apiKeyRef, audit.fingerprint = row.ref, key.fingerprint
   local granted = math.min(found.max_tokens or present.policy.default_max_tokens, role.max_tokens)
   local reason = next(found.nested) and forbidden(present, open, found, granted, counts)
   if reason then
-    return refuse(handle, 403, reason, audit)
+    return answer.refuse(handle, 403, reason, audit)
   end
 
   if counts then
@@ -208,7 +197,7 @@ local function answer(handle)
     headers:add("anthropic-workspace-id", present.policy.workspace_id)
   end
   audit.decision = "Allow"
-  log(handle, audit)
+  answer.log(handle, audit)
   headers:replace("x-anthropic-rbac-decision", "Allow")
   if length > LARGE then
     text, body = nil, nil
@@ -217,11 +206,7 @@ local function answer(handle)
 end
 
 function envoy_on_request(handle)
-  local ok, problem = pcall(answer, handle)
-  if not ok then
-    handle:logErr("request.lua: " .. tostring(problem))
-    refuse(handle, 500, "The gateway failed to decide", {})
-  end
+  answer.run(handle, decide)
 end
 
 function envoy_on_response(handle)
