@@ -209,6 +209,32 @@ fn an_issuer_without_keys_is_refused_and_the_others_are_not() {
 }
 
 #[test]
+fn an_issuer_whose_url_names_no_server_is_refused_and_the_others_are_not() {
+    let fetched = |uri: &str| {
+        let mut stage = stage();
+        let mut issuers = issuers();
+        let corp = issuers["issuers"][1].as_object_mut().unwrap();
+        corp.remove("jwksConfigMapRef");
+        corp.insert("jwksURI".into(), json!(uri));
+        stage.apply(&workspace(
+            json!({"gateways": envoy(), "authentication": issuers}),
+        ));
+        stage
+    };
+    let good = fetched("https://login.example.com:8443/keys");
+    assert_eq!(programmed(&good), ("True".into(), "Programmed".into()));
+    assert!(jwt(&good).contains("issuer/corp"), "Envoy fetches them");
+    let clusters = |stage: &Stage| file(&stage.plan(), "production.edge.data", "clusters.json");
+    assert!(clusters(&good).contains("8443"));
+    let bad = fetched("https://login.example.com:99999/keys");
+    let want = ("False".into(), "IssuerKeysNotFound".into());
+    assert_eq!(programmed(&bad), want);
+    // Envoy would refuse a file that names a server it does not have, with the others' keys.
+    assert!(!jwt(&bad).contains("corp") && jwt(&bad).contains("cluster"));
+    assert!(!clusters(&bad).contains("corp"));
+}
+
+#[test]
 fn keys_of_the_cluster_stay_when_they_cannot_be_read_any_more_and_that_is_said() {
     let mut stage = stage();
     stage.remove(cluster(Some("{\"keys\":[3]}"), None));
