@@ -367,7 +367,7 @@ fn of_stream(number: u64, model: &str, (deltas, apart): (u32, Duration)) -> Resp
 }
 
 /// Handshakes, each on its own, and the connections that came of them.
-struct Tls {
+pub(crate) struct Tls {
     ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
     address: SocketAddr,
 }
@@ -376,7 +376,7 @@ struct Tls {
 
 impl Tls {
     /// Must be called on a runtime.
-    fn new(listener: TcpListener, acceptor: TlsAcceptor) -> Self {
+    pub(crate) fn new(listener: TcpListener, acceptor: TlsAcceptor) -> Self {
         let address = listener.local_addr().expect("it is bound");
         let (done, ready) = mpsc::channel(16);
         tokio::spawn(async move {

@@ -15,6 +15,9 @@ use tokio_rustls::rustls::{ServerConfig, crypto};
 /// The name that gateways expect of their upstream.
 pub(crate) const HOST: &str = "api.anthropic.com";
 
+/// What servers of this machine are called.
+pub(crate) const LOCAL: &str = "localhost";
+
 /// The authority.
 pub(crate) struct Authority {
     folder: tempfile::TempDir,
@@ -25,7 +28,7 @@ pub(crate) struct Authority {
 // === impl Authority ===
 
 impl Authority {
-    /// A new one, with a certificate for this name.
+    /// A new one, with a certificate for this name, and for servers of this machine.
     pub(crate) fn new(host: &str) -> Result<Self> {
         let named = |name: &str| {
             let mut full = DistinguishedName::new();
@@ -40,7 +43,7 @@ impl Authority {
         let root = params.self_signed(&key)?;
         let issuer = Issuer::new(params, key);
         let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(vec![host.to_owned()])?;
+        let mut params = CertificateParams::new(vec![host.to_owned(), LOCAL.to_owned()])?;
         params.distinguished_name = named(host);
         let certificate = params.signed_by(&key, &issuer)?;
         let folder = tempfile::tempdir()?;

@@ -39,6 +39,7 @@ pub(crate) struct Envoy {
     admin: SocketAddr,
     mount: Mount,
     root: PathBuf,
+    trusted: Option<PathBuf>,
     process: Child,
     log: Arc<Log>,
     folder: tempfile::TempDir,
@@ -67,10 +68,12 @@ impl Envoy {
     ) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let root = folder.path().join("etc");
-        let mount = Mount::new(&root.join("gateway"), &placed(data, &root))?;
+        let trusted = authority.map(Authority::root);
+        let data = placed(data, &root, trusted.as_deref());
+        let mount = Mount::new(&root.join("gateway"), &data)?;
         let place = root.join("envoy");
         fs::create_dir_all(&place)?;
-        for (name, content) in &placed(config, &root) {
+        for (name, content) in &placed(config, &root, trusted.as_deref()) {
             fs::write(place.join(name), content)?;
         }
         let text = fs::read_to_string(place.join("envoy.yaml")).context("envoy.yaml")?;
@@ -78,7 +81,6 @@ impl Envoy {
         let places = Places {
             upstream: upstream.address,
             admin: free()?,
-            trusted: authority.map(Authority::root),
         };
         places.adapt(&mut bootstrap);
         let bootstrap_path = folder.path().join("bootstrap.json");
@@ -106,6 +108,7 @@ impl Envoy {
             admin: places.admin,
             mount,
             root,
+            trusted,
             process,
             log,
             folder,
@@ -140,7 +143,8 @@ impl Envoy {
 
     /// Replaces what is mounted, as the kubelet does. Returns at once.
     pub(crate) fn swap(&mut self, data: &Files, order: Order) -> Result<()> {
-        self.mount.swap(&placed(data, &self.root), order)
+        let data = placed(data, &self.root, self.trusted.as_deref());
+        self.mount.swap(&data, order)
     }
 
     /// Replaces what is mounted, and returns once every file that Envoy watches was looked at.
@@ -251,14 +255,17 @@ impl Log {
 }
 
 /// Files with paths that are good here.
-fn placed(files: &Files, root: &Path) -> Files {
+fn placed(files: &Files, root: &Path, trusted: Option<&Path>) -> Files {
     let root = root.to_string_lossy();
     let placed = files.iter().map(|(name, content)| {
-        let content = match std::str::from_utf8(content) {
-            Ok(text) if text.contains(FOLDER) => text.replace(FOLDER, &root).into_bytes(),
-            _ => content.clone(),
+        let Ok(text) = std::str::from_utf8(content) else {
+            return (name.clone(), content.clone());
         };
-        (name.clone(), content)
+        let mut text = text.replace(FOLDER, &root);
+        if let Some(trusted) = trusted {
+            text = text.replace(TRUSTED, &trusted.to_string_lossy());
+        }
+        (name.clone(), text.into_bytes())
     });
     placed.collect()
 }
@@ -267,7 +274,6 @@ fn placed(files: &Files, root: &Path) -> Files {
 struct Places {
     upstream: SocketAddr,
     admin: SocketAddr,
-    trusted: Option<PathBuf>,
 }
 
 // === impl Places ===
@@ -295,11 +301,6 @@ impl Places {
                 members.values_mut().for_each(|member| self.adapt(member));
             }
             Value::Array(items) => items.iter_mut().for_each(|item| self.adapt(item)),
-            Value::String(text) if text == TRUSTED => {
-                if let Some(trusted) = &self.trusted {
-                    *text = trusted.to_string_lossy().into_owned();
-                }
-            }
             _ => {}
         }
     }

@@ -19,6 +19,7 @@ mod broken;
 mod cost;
 mod differential;
 mod envoy;
+mod fetched;
 mod gateway;
 mod harness;
 mod hot;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         harness::tests(),
         attacks::tests(),
         audit::tests(),
+        fetched::tests(),
         hot::tests(),
         broken::tests(),
         differential::tests(),

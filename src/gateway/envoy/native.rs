@@ -102,6 +102,8 @@ fn clusters(inputs: &Inputs<'_>) -> File {
             "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
             "name": cluster(name),
             "type": "STRICT_DNS",
+            // Whichever family of addresses leads there.
+            "dns_lookup_family": "ALL",
             "connect_timeout": "5s",
             "load_assignment": {
                 "cluster_name": cluster(name),
