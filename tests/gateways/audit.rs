@@ -12,7 +12,7 @@ use crate::mount::Order;
 use crate::rendered::{GATEWAY, Issuers, Rendered, WORKSPACE, render};
 use crate::suite::{Test, test};
 use crate::tokens::{Signer, key_set};
-use crate::worlds::{CLUSTER, object, secret};
+use crate::worlds::{CLUSTER, client_key, object, role_binding, shared_key};
 
 const SCHEMA: &str = include_str!("../../docs/reference/audit.schema.json");
 
@@ -39,34 +39,20 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 fn manifests(rate: u32, with_slow: bool) -> Vec<Value> {
-    let client = |key: &str| json!({"kind": "ClientKey", "sha256": [Digest::of(key.as_bytes()).to_string()]});
-    let binding = |name: &str, role: &str, key: &str| {
-        let role = json!({"kind": "ApplicationRole", "name": role});
-        let spec = json!({"workspaceRef": {"name": WORKSPACE}, "roleRef": role, "subjects": [client(key)]});
-        object("RoleBinding", name, spec)
-    };
+    let binding = |name, role, key| role_binding(name, role, &[client_key(key)]);
     let issuer = json!({"name": CLUSTER, "type": "Kubernetes", "audiences": ["claude"]});
+    let workspace = json!({
+        "gateways": [{"name": GATEWAY, "type": "Envoy"}],
+        "keys": {"defaultApiKeyRef": {"name": "shared"}},
+        "roles": [{"name": "user", "requestsPerMinute": rate}],
+        "authentication": {"issuers": [issuer]},
+    });
     let mut all = vec![
-        object(
-            "Workspace",
-            WORKSPACE,
-            json!({
-                "gateways": [{"name": GATEWAY, "type": "Envoy"}],
-                "keys": {"defaultApiKeyRef": {"name": "shared"}},
-                "roles": [{"name": "user", "requestsPerMinute": rate}],
-                "authentication": {"issuers": [issuer]},
-            }),
-        ),
+        object("Workspace", WORKSPACE, workspace),
         binding("somebody", "user", CLIENT),
         binding("viewer", "viewer", VIEWER),
-        object(
-            "ApiKeyRef",
-            "shared",
-            json!({"workspaceRef": {"name": WORKSPACE}, "service": "shared",
-                   "source": {"secretKeyRef": {"name": "shared", "key": "api-key"}}}),
-        ),
-        secret("shared", json!({"api-key": KEY})),
     ];
+    all.extend(shared_key(KEY));
     if with_slow {
         all.push(binding("slow", "user", SLOW));
     }

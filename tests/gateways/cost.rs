@@ -22,7 +22,7 @@ use crate::mount::Files;
 use crate::rendered::{GATEWAY, Issuers, Rendered, WORKSPACE, render};
 use crate::suite::{Test, test};
 use crate::tokens::{Signer, key_set};
-use crate::worlds::{CLUSTER, object, secret};
+use crate::worlds::{CLUSTER, client_key, object, role_binding, shared_key};
 
 const SUBJECTS: usize = 50_000;
 const ROUNDS: usize = 5;
@@ -42,11 +42,6 @@ fn client(i: usize) -> String {
 }
 
 fn manifests() -> Vec<Value> {
-    let digest = Digest::of(client(0).as_bytes()).to_string();
-    let subjects = json!([{"kind": "ClientKey", "sha256": [digest]}]);
-    let role = json!({"kind": "ApplicationRole", "name": "user"});
-    let binding =
-        json!({"workspaceRef": {"name": WORKSPACE}, "subjects": subjects, "roleRef": role});
     let workspace = json!({
         "gateways": [{"name": GATEWAY, "type": "Envoy"}],
         "keys": {"defaultApiKeyRef": {"name": "shared"}},
@@ -54,14 +49,12 @@ fn manifests() -> Vec<Value> {
         "rateLimits": {"requestsPerMinute": 1_000_000},
         "authentication": {"issuers": [{"name": CLUSTER, "type": "Kubernetes", "audiences": ["claude"]}]},
     });
-    let source = json!({"secretKeyRef": {"name": "shared", "key": "api-key"}});
-    let key = json!({"workspaceRef": {"name": WORKSPACE}, "service": "shared", "source": source});
-    vec![
+    let mut all = vec![
         object("Workspace", WORKSPACE, workspace),
-        object("RoleBinding", "clients", binding),
-        object("ApiKeyRef", "shared", key),
-        secret("shared", json!({"api-key": KEY})),
-    ]
+        role_binding("clients", "user", &[client_key(&client(0))]),
+    ];
+    all.extend(shared_key(KEY));
+    all
 }
 
 /// The same with as many subjects as are measured: reading manifests of them would take longer

@@ -19,7 +19,7 @@ use crate::installed::installed;
 use crate::rendered::{GATEWAY, Issuers, WORKSPACE, render};
 use crate::suite::{Test, test};
 use crate::tokens::{Signer, key_set};
-use crate::worlds::{CLUSTER, object, secret};
+use crate::worlds::{CLUSTER, object, role_binding, shared_key};
 
 const URL: &str = "https://login.example.com";
 const KEY: &str = "sk-ant-api03-EXAMPLE-fetched";
@@ -71,31 +71,18 @@ fn manifests(publisher: &Publisher) -> Vec<Value> {
         "name": "corp", "type": "OIDC", "issuerURL": URL, "audiences": ["claude"],
         "jwksURI": format!("https://{LOCAL}:{}/oauth/keys", publisher.port),
     });
-    let source = json!({"secretKeyRef": {"name": "shared", "key": "api-key"}});
-    let role = json!({"kind": "ApplicationRole", "name": "user"});
+    let workspace = json!({
+        "gateways": [{"name": GATEWAY, "type": "Envoy"}],
+        "keys": {"defaultApiKeyRef": {"name": "shared"}},
+        "authentication": {"issuers": [issuer]},
+    });
     let uma = json!({"kind": "User", "issuer": "corp", "name": "uma"});
-    vec![
-        object(
-            "Workspace",
-            WORKSPACE,
-            json!({
-                "gateways": [{"name": GATEWAY, "type": "Envoy"}],
-                "keys": {"defaultApiKeyRef": {"name": "shared"}},
-                "authentication": {"issuers": [issuer]},
-            }),
-        ),
-        object(
-            "RoleBinding",
-            "people",
-            json!({"workspaceRef": {"name": WORKSPACE}, "roleRef": role, "subjects": [uma]}),
-        ),
-        object(
-            "ApiKeyRef",
-            "shared",
-            json!({"workspaceRef": {"name": WORKSPACE}, "service": "shared", "source": source}),
-        ),
-        secret("shared", json!({"api-key": KEY})),
-    ]
+    let mut all = vec![
+        object("Workspace", WORKSPACE, workspace),
+        role_binding("people", "user", &[uma]),
+    ];
+    all.extend(shared_key(KEY));
+    all
 }
 
 fn fetched() -> Result<()> {

@@ -4,7 +4,6 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anthropic_rbac::policy::digest::Digest;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
@@ -15,7 +14,7 @@ use crate::http::{Connection, request};
 use crate::mount::Order;
 use crate::rendered::{GATEWAY, Issuers, Rendered, WORKSPACE, render};
 use crate::suite::{Test, test};
-use crate::worlds::{CLUSTER, object, secret};
+use crate::worlds::{CLUSTER, client_key, object, role_binding, shared_key};
 
 /// How often everything changes.
 const SWAPS: usize = 40;
@@ -37,42 +36,23 @@ pub(crate) fn tests() -> Vec<Test> {
 
 /// The manifests of a generation. Role, keys, limits and other subjects differ in each.
 fn manifests(generation: usize) -> Vec<Value> {
-    let client = |key: &str| json!({"kind": "ClientKey", "sha256": [Digest::of(key.as_bytes()).to_string()]});
-    let binding = |name: &str, subjects: Vec<Value>| {
-        object(
-            "RoleBinding",
-            name,
-            json!({"workspaceRef": {"name": WORKSPACE},
-            "roleRef": {"kind": "ApplicationRole", "name": "user"}, "subjects": subjects}),
-        )
-    };
+    let binding = |name, subjects: &[Value]| role_binding(name, "user", subjects);
     let others = (0..20).map(|i| json!({"kind": "ServiceAccount", "namespace": "search", "name": format!("s{generation}-{i}")}));
+    let others: Vec<Value> = others.collect();
+    let workspace = json!({
+        "gateways": [{"name": GATEWAY, "type": "Envoy"}],
+        "keys": {"defaultApiKeyRef": {"name": "shared"}},
+        "roles": [{"name": "user", "requestsPerMinute": 1_000_000 - generation, "maxTokens": 600 + generation}],
+        "authentication": {"issuers": [{"name": CLUSTER, "type": "Kubernetes", "audiences": ["claude"]}]},
+    });
     let mut all = vec![
-        object(
-            "Workspace",
-            WORKSPACE,
-            json!({
-                "gateways": [{"name": GATEWAY, "type": "Envoy"}],
-                "keys": {"defaultApiKeyRef": {"name": "shared"}},
-                "roles": [{"name": "user", "requestsPerMinute": 1_000_000 - generation, "maxTokens": 600 + generation}],
-                "authentication": {"issuers": [{"name": CLUSTER, "type": "Kubernetes", "audiences": ["claude"]}]},
-            }),
-        ),
-        binding("steady", vec![client(STEADY)]),
-        binding("others", others.collect()),
-        object(
-            "ApiKeyRef",
-            "shared",
-            json!({"workspaceRef": {"name": WORKSPACE}, "service": "shared",
-            "source": {"secretKeyRef": {"name": "shared", "key": "api-key"}}}),
-        ),
-        secret(
-            "shared",
-            json!({"api-key": format!("sk-ant-api03-EXAMPLE-{generation:04}")}),
-        ),
+        object("Workspace", WORKSPACE, workspace),
+        binding("steady", &[client_key(STEADY)]),
+        binding("others", &others),
     ];
+    all.extend(shared_key(&format!("sk-ant-api03-EXAMPLE-{generation:04}")));
     if generation.is_multiple_of(2) {
-        all.push(binding("guest", vec![client(GUEST)]));
+        all.push(binding("guest", &[client_key(GUEST)]));
     }
     all
 }

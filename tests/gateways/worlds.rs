@@ -83,6 +83,28 @@ pub(crate) fn secret(name: &str, values: Value) -> Value {
            "stringData": values})
 }
 
+/// An ApiKeyRef `shared`, and the Secret that it has this key from.
+pub(crate) fn shared_key(key: &str) -> [Value; 2] {
+    let source = json!({"secretKeyRef": {"name": "shared", "key": "api-key"}});
+    let spec = json!({"workspaceRef": {"name": WORKSPACE}, "service": "shared", "source": source});
+    [
+        object("ApiKeyRef", "shared", spec),
+        secret("shared", json!({"api-key": key})),
+    ]
+}
+
+/// A RoleBinding of an ApplicationRole for these subjects.
+pub(crate) fn role_binding(name: &str, role: &str, subjects: &[Value]) -> Value {
+    let role = json!({"kind": "ApplicationRole", "name": role});
+    let spec = json!({"workspaceRef": {"name": WORKSPACE}, "roleRef": role, "subjects": subjects});
+    object("RoleBinding", name, spec)
+}
+
+/// A client key as a subject.
+pub(crate) fn client_key(key: &str) -> Value {
+    json!({"kind": "ClientKey", "sha256": [Digest::of(key.as_bytes()).to_string()]})
+}
+
 fn workspace(random: &mut Random, roles: &mut Vec<&'static str>) -> Value {
     let mut spec = json!({
         "gateways": [{"name": GATEWAY, "type": "Envoy"}],

@@ -113,41 +113,33 @@ do
     return i
   end
 
+  -- The first byte after the digits at `i`; -1 when there are none.
+  local function digits_end(p, i)
+    if p[i] < 48 or p[i] > 57 then
+      return -1
+    end
+    while p[i] >= 48 and p[i] <= 57 do
+      i = i + 1
+    end
+    return i
+  end
+
   -- The first byte after the number at `i`; -1 when there is none.
   local function number_end(p, i)
     if p[i] == 45 then
       i = i + 1
     end
-    if p[i] == 48 then
-      i = i + 1
-    else
-      if p[i] < 49 or p[i] > 57 then
-        return -1
-      end
-      while p[i] >= 48 and p[i] <= 57 do
-        i = i + 1
-      end
+    -- A zero is a number by itself.
+    i = p[i] == 48 and i + 1 or digits_end(p, i)
+    if i > 0 and p[i] == 46 then
+      i = digits_end(p, i + 1)
     end
-    if p[i] == 46 then
-      i = i + 1
-      if p[i] < 48 or p[i] > 57 then
-        return -1
-      end
-      while p[i] >= 48 and p[i] <= 57 do
-        i = i + 1
-      end
-    end
-    if p[i] == 69 or p[i] == 101 then
+    if i > 0 and (p[i] == 69 or p[i] == 101) then
       i = i + 1
       if p[i] == 43 or p[i] == 45 then
         i = i + 1
       end
-      if p[i] < 48 or p[i] > 57 then
-        return -1
-      end
-      while p[i] >= 48 and p[i] <= 57 do
-        i = i + 1
-      end
+      i = digits_end(p, i)
     end
     return i
   end
