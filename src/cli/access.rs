@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::caller::{SUBJECT_HELP, Typed};
+use super::caller::{CallerArgs, SUBJECT_HELP};
 use super::failure::{Exit, Failure};
 use super::layout::{columns, moment_or_none};
 use super::screen::{BAD, Format, GOOD, count, styled};
@@ -31,12 +31,8 @@ Examples:
 
 Exit codes: 0 it has access to some model, 1 it has none, 2 no answer."))]
 pub struct Args {
-    /// Who calls
-    #[arg(value_name = "SUBJECT")]
-    subject: String,
-    /// Groups of the user, by its issuer's names; 64 count, those that sort first
-    #[arg(long, value_name = "A,B", value_delimiter = ',')]
-    groups: Vec<String>,
+    #[command(flatten)]
+    caller: CallerArgs,
     /// Only this Workspace: NAME, or NAMESPACE/NAME
     #[arg(short, long, value_name = "W")]
     workspace: Option<String>,
@@ -112,7 +108,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 fn answered(args: &Args) -> Result<Exit, Failure> {
-    let typed = Typed::parse(&args.subject, &args.groups)?;
+    let typed = args.caller.read()?;
     let at = args.at.unwrap_or_else(Timestamp::now);
     let source = args.source.read()?;
     let workspaces = match &args.workspace {
@@ -121,7 +117,7 @@ fn answered(args: &Args) -> Result<Exit, Failure> {
     };
     let mut answer = Answer {
         subject: typed.subject.to_string(),
-        groups: args.groups.clone(),
+        groups: args.caller.groups.clone(),
         at,
         workspaces: Vec::new(),
         assumptions: BTreeSet::new(),

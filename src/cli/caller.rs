@@ -21,11 +21,34 @@ SUBJECT is one of
   group:ISSUER:NAME               a group of one, as if it called by itself
   clientkey:NAMESPACE/NAME        whoever holds a key of this Secret";
 
+/// What every command about one caller takes.
+#[derive(clap::Args, Debug)]
+pub struct CallerArgs {
+    /// Who calls
+    #[arg(value_name = "SUBJECT")]
+    subject: String,
+    /// Groups of the user, by its issuer's names; 64 count, those that sort first
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub groups: Vec<String>,
+}
+
 /// A subject and its groups, as typed.
 pub struct Typed {
     /// The subject.
     pub subject: SubjectRef,
     groups: Vec<Identity>,
+}
+
+// === impl CallerArgs ===
+
+impl CallerArgs {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// As [`Typed::parse`].
+    pub fn read(&self) -> Result<Typed, Failure> {
+        Typed::parse(&self.subject, &self.groups)
+    }
 }
 
 // === impl Typed ===

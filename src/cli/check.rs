@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::caller::{SUBJECT_HELP, Typed};
+use super::caller::{CallerArgs, SUBJECT_HELP};
 use super::failure::{Exit, Failure};
 use super::screen::{BAD, Format, GOOD, say, styled, table};
 use super::source::{Rendered, SourceArgs};
@@ -30,9 +30,8 @@ Examples:
 
 Exit codes: 0 allowed, 1 denied, 2 no answer: bad input, or a cluster that cannot be read."))]
 pub struct Args {
-    /// Who calls
-    #[arg(value_name = "SUBJECT")]
-    subject: String,
+    #[command(flatten)]
+    caller: CallerArgs,
     /// The Workspace: NAME, or NAMESPACE/NAME
     #[arg(short, long, value_name = "W")]
     workspace: String,
@@ -42,9 +41,6 @@ pub struct Args {
     /// The max_tokens that is asked for
     #[arg(long, value_name = "N")]
     max_tokens: Option<u64>,
-    /// Groups of the user, by its issuer's names; 64 count, those that sort first
-    #[arg(long, value_name = "A,B", value_delimiter = ',')]
-    groups: Vec<String>,
     /// When it is asked, such as 2026-12-01T00:00:00Z [default: now]
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
@@ -94,7 +90,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 fn decided(args: &Args) -> Result<Exit, Failure> {
-    let typed = Typed::parse(&args.subject, &args.groups)?;
+    let typed = args.caller.read()?;
     let at = args.at.unwrap_or_else(Timestamp::now);
     let source = args.source.read()?;
     let workspace = source.workspace(&args.workspace)?;

@@ -7,7 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde::Serialize;
 
 use super::failure::{Exit, Failure};
-use super::screen::{BAD, Cell, Format, WARNING, answer, columns, count, say, warning_prefix};
+use super::layout::{Cell, listing};
+use super::screen::{BAD, Format, WARNING, answer, count, say, warning_prefix};
 use super::source::{Key, Said, SourceArgs};
 use crate::api::conditions::{self, reason};
 use crate::policy::nearest::suggestion;
@@ -193,7 +194,7 @@ fn text(rows: &[Row<'_>]) -> String {
         "REASON",
     ];
     let rows: Vec<Vec<Cell>> = rows.iter().map(Row::cells).collect();
-    columns(&headings, &rows)
+    listing(&headings, &rows)
 }
 
 // === impl Row ===

@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use super::failure::{Exit, Failure};
 use super::keys::{Row as KeyRow, readiness};
-use super::screen::{BAD, Cell, Format, GOOD, WARNING, answer, columns, styled, table};
+use super::layout::{Cell, listing};
+use super::screen::{BAD, Format, GOOD, WARNING, answer, styled, table};
 use super::source::{SourceArgs, Statuses};
 use crate::api::{FindingStatus, FindingTotals, Severity, WorkspaceStatus};
 use crate::policy::finding::Kind;
@@ -206,7 +207,7 @@ impl<'a> Overview<'a> {
                 "REASON",
             ];
             let rows: Vec<Vec<Cell>> = self.workspaces.iter().map(WorkspaceRow::cells).collect();
-            let _ = write!(text, "\n{}", columns(&headings, &rows));
+            let _ = write!(text, "\n{}", listing(&headings, &rows));
         }
         section(&mut text, "Not ready", &self.not_ready, |text, object| {
             let NotReady {
