@@ -4,32 +4,33 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{self, JoinError, JoinSet};
+use tokio::task::JoinSet;
 
+use super::Options;
 use super::cycle::{Cycle, Findings, Outcome};
 use super::echo::{Echoes, Verdict};
 use super::first_look::FirstLook;
+use super::flights::Flights;
 use super::gateways::Gateways;
 use super::load::Asker;
 use super::metrics::{Metrics, PlanOutcome};
 use super::news::{Advice, News, Teller};
-use super::object::{ObjectKey, ObjectKind};
+use super::object::ObjectKey;
 use super::observe::{Observation, Observer, Onlookers, Scope, base};
 use super::queue::{Ended, Lane, Queue};
 use super::read::Reader;
-use super::request::{Requester, backlog_share};
+use super::request::Requester;
+use super::secrets::Secrets;
 use super::serve::Health;
 use super::skew::ServerClock;
-use super::{Options, SecretScope};
 use crate::plan::world::{Access, Change, Unseen, World};
 use crate::policy::catalogue::Catalogue;
-use crate::policy::name::{Name, NamespacedName};
+use crate::policy::name::NamespacedName;
 
 /// The longest the loop sleeps: the clock on the wall may jump, and a boundary is to be noticed
 /// within a second.
@@ -56,9 +57,7 @@ pub struct Engine {
     news: mpsc::UnboundedReceiver<News>,
     requester: Requester,
     clock: ServerClock,
-    cycles: JoinSet<Outcome>,
-    tasks: HashMap<task::Id, NamespacedName>,
-    flights: HashMap<NamespacedName, Flight>,
+    flights: Flights,
     rereads: JoinSet<()>,
     /// Base watches that have not listed yet.
     unlisted: BTreeSet<Scope>,
@@ -79,26 +78,6 @@ pub struct Engine {
     health: Health,
     metrics: Arc<Metrics>,
     identity: Arc<str>,
-    max: usize,
-}
-
-/// A cycle on its way.
-struct Flight {
-    lane: Lane,
-    superseded: Arc<AtomicBool>,
-}
-
-/// Whose Secrets are watched.
-struct Secrets {
-    scope: SecretScope,
-    /// Namespaces that were ever needed. A watch is not ended when its namespace is no longer
-    /// referred to: what we wrote there may still have to be taken away, and facts that
-    /// nobody keeps up to date must not be there when it is referred to again.
-    namespaces: BTreeSet<Name>,
-    /// What the one watch of all says.
-    everywhere: Option<Access>,
-    /// Whether the namespaces may have become more.
-    stale: bool,
 }
 
 // === impl Engine ===
@@ -127,20 +106,13 @@ impl Engine {
             news,
             requester: Requester::new(client, max, metrics.clone()),
             clock,
-            cycles: JoinSet::new(),
-            tasks: HashMap::new(),
-            flights: HashMap::new(),
+            flights: Flights::new(max),
             rereads: JoinSet::new(),
             unlisted: base(&options.namespaces),
             models_known: false,
             models: (options.namespace.clone(), options.models_config_map.clone()),
             leading: false,
-            secrets: Secrets {
-                scope: options.secrets,
-                namespaces: BTreeSet::new(),
-                everywhere: None,
-                stale: false,
-            },
+            secrets: Secrets::new(options.secrets),
             gateways: Gateways::default(),
             asker: Asker::default(),
             waiting: HashMap::new(),
@@ -150,7 +122,6 @@ impl Engine {
             health,
             metrics,
             identity: options.identity.as_str().into(),
-            max,
         }
     }
 
@@ -166,13 +137,13 @@ impl Engine {
             self.observer.start(scope);
         }
         self.observer.start_models(&self.models.0, &self.models.1);
-        if self.secrets.scope == SecretScope::Cluster {
-            self.observer.start((ObjectKind::Secret, None));
-        }
+        self.secrets.start(&mut self.observer);
         self.lead(*leading.borrow_and_update());
         loop {
             self.look_at_clock();
-            self.watch_secrets();
+            for change in self.secrets.watch(&self.world, &mut self.observer) {
+                self.apply(change, Lane::Fresh, None);
+            }
             self.gateways.watch(&self.world, &mut self.observer);
             for workspace in self.first_look.release(Instant::now()) {
                 self.push(workspace, Lane::Backlog);
@@ -190,9 +161,9 @@ impl Engine {
                     self.lead(leading);
                 }
                 Some(news) = self.news.recv() => self.hear(news),
-                Some(landed) = self.cycles.join_next_with_id() => {
+                (workspace, outcome) = self.flights.land() => {
                     self.hear_all();
-                    self.land(landed);
+                    self.landed(workspace, outcome);
                 }
                 reported = self.asker.answer() => {
                     self.apply(Change::Reported(reported), Lane::Fresh, None);
@@ -213,18 +184,10 @@ impl Engine {
     }
 
     async fn finish(mut self) {
-        tracing::info!(cycles = self.cycles.len(), "stopping");
         // No question is answered any more.
         self.news.close();
         while self.news.try_recv().is_ok() {}
-        // What is left of long ones is done after the next start.
-        for flight in self.flights.values() {
-            flight.superseded.store(true, Ordering::Relaxed);
-        }
-        let all = async { while self.cycles.join_next().await.is_some() {} };
-        if tokio::time::timeout(GRACE, all).await.is_err() {
-            tracing::warn!("some cycles did not finish in time; the next start completes them");
-        }
+        self.flights.finish(GRACE).await;
     }
 
     fn lead(&mut self, leading: bool) {
@@ -302,20 +265,8 @@ impl Engine {
                     // The facts are gone with the access, so nothing that comes is known.
                     self.echoes.forget_secrets(namespace.as_ref());
                 }
-                match namespace {
-                    Some(namespace) => {
-                        self.apply(Change::SecretAccess(namespace, access), Lane::Backlog, None);
-                    }
-                    None => {
-                        self.secrets.everywhere = Some(access);
-                        for namespace in self.secrets.namespaces.clone() {
-                            self.apply(
-                                Change::SecretAccess(namespace, access),
-                                Lane::Backlog,
-                                None,
-                            );
-                        }
-                    }
+                for change in self.secrets.access(namespace, access) {
+                    self.apply(change, Lane::Backlog, None);
                 }
             }
         }
@@ -395,42 +346,14 @@ impl Engine {
         }
         let waited = self.waiting.remove(&workspace);
         let lane = waited.map_or(lane, |waited| waited.min(lane));
-        if self.queue.push(&workspace, lane, Instant::now())
-            && let Some(flight) = self.flights.get(&workspace)
-        {
-            flight.superseded.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// Watches the Secrets of namespaces that are referred to for the first time.
-    fn watch_secrets(&mut self) {
-        if !std::mem::take(&mut self.secrets.stale) {
-            return;
-        }
-        for namespace in self.world.secret_namespaces() {
-            if !self.secrets.namespaces.insert(namespace.clone()) {
-                continue;
-            }
-            match (self.secrets.scope, self.secrets.everywhere) {
-                (SecretScope::Namespaced, _) => {
-                    self.observer.start((ObjectKind::Secret, Some(namespace)));
-                }
-                (SecretScope::Cluster, Some(access)) => {
-                    self.apply(Change::SecretAccess(namespace, access), Lane::Fresh, None);
-                }
-                (SecretScope::Cluster, None) => {}
-            }
+        if self.queue.push(&workspace, lane, Instant::now()) {
+            self.flights.supersede(&workspace);
         }
     }
 
     fn start_cycles(&mut self) {
         self.queue.wake(Timestamp::now(), Instant::now());
-        while self.flights.len() < self.max {
-            let backlog = self
-                .flights
-                .values()
-                .filter(|flight| flight.lane == Lane::Backlog);
-            let backlog = backlog.count() < backlog_share(self.max);
+        while let Some(backlog) = self.flights.room() {
             let now = Instant::now();
             let Some((workspace, lane)) = self.queue.pop(now, backlog) else {
                 break;
@@ -444,30 +367,22 @@ impl Engine {
                 continue;
             };
             snapshot.skew = self.clock.skew(wall, Instant::now());
-            let superseded = Arc::new(AtomicBool::new(false));
-            let cycle = Cycle {
-                reader: self.reader(lane, workspace.clone()),
+            let reader = self.reader(lane, workspace.clone());
+            let failures = self.queue.failures(&workspace);
+            let early = self.first_look.awaits_others(&workspace);
+            let identity = self.identity.clone();
+            self.flights.start(workspace, lane, |superseded| Cycle {
+                reader,
                 snapshot,
-                failures: self.queue.failures(&workspace),
-                early: self.first_look.awaits_others(&workspace),
-                superseded: superseded.clone(),
-                identity: self.identity.clone(),
-            };
-            let task = self.cycles.spawn(cycle.run());
-            self.tasks.insert(task.id(), workspace.clone());
-            self.flights.insert(workspace, Flight { lane, superseded });
+                failures,
+                early,
+                superseded,
+                identity,
+            });
         }
     }
 
-    fn land(&mut self, landed: Result<(task::Id, Outcome), JoinError>) {
-        let (id, outcome) = match landed {
-            Ok((id, outcome)) => (id, Some(outcome)),
-            Err(error) => (error.id(), None),
-        };
-        let Some(workspace) = self.tasks.remove(&id) else {
-            return;
-        };
-        self.flights.remove(&workspace);
+    fn landed(&mut self, workspace: NamespacedName, outcome: Option<Outcome>) {
         self.first_look.looked_at(&workspace);
         let Some(Outcome {
             ended,

@@ -13,6 +13,7 @@ mod execute;
 #[cfg(test)]
 mod fake;
 mod first_look;
+mod flights;
 mod gateways;
 mod hurry;
 mod leader;
@@ -25,6 +26,7 @@ mod queue;
 mod read;
 mod report;
 mod request;
+mod secrets;
 mod serve;
 mod skew;
 pub mod telemetry;
