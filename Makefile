@@ -46,7 +46,7 @@ node-demo: ## the same on a real node, with a revocation seen from inside a pod 
 	@scripts/node-demo.sh
 
 .PHONY: control-plane
-control-plane: ## build etcd, kube-apiserver, kube-controller-manager and kubectl (once, about 7 min)
+control-plane: ## build etcd, kube-apiserver, kube-controller-manager and kubectl (once, about 7 min; KUBERNETES=1.33: the oldest supported)
 	@tests/controlplane/build.sh
 
 .PHONY: gateways
@@ -98,6 +98,10 @@ test-gateways-long: ## the same with 1,000,000 generated requests
 .PHONY: test-cluster
 test-cluster: ## tests on a real API server: KUBECONFIG's, else KUBEBUILDER_ASSETS', else the built one (NAMESPACED=all: also with Roles only)
 	cargo test $(CARGO_ARGS) $(addprefix --test ,$(CLUSTER_TESTS))
+
+.PHONY: test-cluster-oldest
+test-cluster-oldest: ## the same on the oldest supported Kubernetes
+	@KUBERNETES=1.33 $(MAKE) control-plane test-cluster
 
 .PHONY: node-test
 node-test: ## tests on a real kubelet (root on Linux, else skipped); NODE_TRIES=50 measures more often

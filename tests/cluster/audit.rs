@@ -96,8 +96,22 @@ impl AuditLog {
         Ok(Requests(requests))
     }
 
-    /// Since when namespaces are ending, by whomever: what gave rights in one goes with it.
-    pub(crate) async fn endings(&self) -> Result<BTreeMap<String, jiff::Timestamp>> {
+    /// The operator's requests since the mark that were refused, by RBAC or by an admission
+    /// policy; but for those in namespaces that were ending, since what gave rights there goes
+    /// with them.
+    pub(crate) async fn refused(&self, mark: Mark) -> Result<Requests> {
+        let endings = self.endings().await?;
+        let requests = self.since(mark).await?;
+        Ok(requests.only(|request| {
+            let ending = endings
+                .get(&request.namespace)
+                .is_some_and(|at| *at <= request.received);
+            request.code == FORBIDDEN && !ending
+        }))
+    }
+
+    /// Since when namespaces are ending, by whomever.
+    async fn endings(&self) -> Result<BTreeMap<String, jiff::Timestamp>> {
         let (text, _) = self.read_to_marker(Mark::START.0).await?;
         let mut endings = BTreeMap::new();
         for line in text.lines() {
@@ -149,6 +163,8 @@ impl AuditLog {
 }
 
 const DEADLINE: Duration = Duration::from_secs(10);
+
+const FORBIDDEN: u16 = 403;
 
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
     text.windows(wanted.len()).position(|part| part == wanted)

@@ -15,6 +15,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
+    audit::{Request, Requests},
     cluster::Cluster,
     operator::{OPERATOR_NAMESPACE, OPERATOR_USER, Operator, Settings, allow_pods, allow_secrets},
     resource::{self, api, binding, delete, fake_key, key, merge, secret, until, workspace},
@@ -66,6 +67,7 @@ async fn each(cluster: &Cluster) -> Result<()> {
     let bound = cluster.namespace("bound").await?;
     allow_secrets(cluster, &bound)?;
     allow_pods(cluster, &bound)?;
+    let audit = cluster.audit_log().ok(); // that of an existing cluster is out of reach
     let mut warm = None;
     for right in &rights {
         if !right.is_for_the_start() && warm.is_none() {
@@ -76,6 +78,10 @@ async fn each(cluster: &Cluster) -> Result<()> {
             .find(|role| role["metadata"]["name"] == *right.role);
         let role = role.context("each right is of a role")?;
         let change = |rules: Value| put(cluster, role, rules);
+        let mark = match &audit {
+            Some(audit) => Some(audit.mark().await?),
+            None => None,
+        };
         change(without(role, right)?).await?;
         until_granted(cluster, right, &bound, false).await?;
         let outcome = match &mut warm {
@@ -85,6 +91,9 @@ async fn each(cluster: &Cluster) -> Result<()> {
         change(role["rules"].clone()).await?;
         until_granted(cluster, right, &bound, true).await?;
         let operator = outcome.with_context(|| format!("without {right}"))?;
+        if let (Some(audit), Some(mark)) = (&audit, mark) {
+            only(&audit.refused(mark).await?, right)?;
+        }
         if let Some(mut operator) = operator {
             // And it mends by itself.
             operator
@@ -93,6 +102,23 @@ async fn each(cluster: &Cluster) -> Result<()> {
                 .with_context(|| format!("with {right} again"))?;
         }
     }
+    Ok(())
+}
+
+/// The right that was taken away is what was missed, and nothing else was.
+fn only(refused: &Requests, right: &Right) -> Result<()> {
+    let missed = |request: &Request| {
+        let resource = match &*request.subresource {
+            "" => request.resource.clone(),
+            part => format!("{}/{part}", request.resource),
+        };
+        // What is applied and is not there yet is created.
+        let verb =
+            request.verb == right.verb || (right.verb == "create" && request.verb == "patch");
+        request.group == right.group && resource == right.resource && verb
+    };
+    ensure!(!refused.is_empty(), "without {right} nothing was refused");
+    ensure!(refused.0.iter().all(missed), "without {right}:\n{refused}");
     Ok(())
 }
 

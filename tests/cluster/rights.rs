@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use crate::{
-    audit::{Mark, Request},
+    audit::Mark,
     cluster::Cluster,
     operator::{Operator, Settings},
     resource::{self, api, fake_key, key, secret, until, workspace},
@@ -64,22 +64,16 @@ async fn granted(cluster: &Cluster) -> Result<()> {
 
     // Of all tests before this one, too.
     let audit = cluster.audit_log()?;
-    let forbidden = audit.since(Mark::START).await?.forbidden();
-    let endings = audit.endings().await?;
-    let others = |request: &&Request| {
-        let namespace = &request.namespace;
-        let ending = endings
-            .get(namespace)
-            .is_some_and(|at| *at <= request.received);
-        ending
-            || NOT_THE_OPERATOR
-                .iter()
-                .any(|own| namespace.starts_with(own))
-    };
-    let (expected, surprising): (Vec<_>, Vec<_>) = forbidden
+    let refused = audit.refused(Mark::START).await?;
+    let (expected, surprising): (Vec<_>, Vec<_>) = refused
         .0
         .iter()
-        .filter(|request| !others(request))
+        .filter(|request| {
+            let namespace = &request.namespace;
+            !NOT_THE_OPERATOR
+                .iter()
+                .any(|own| namespace.starts_with(own))
+        })
         .partition(|request| request.is_of("list", "secrets"));
     assert_eq!(
         surprising
