@@ -57,10 +57,17 @@ types! {
 /// Why a condition is as it is.
 pub mod reason {
     use super::reasons;
+    use crate::policy::explain::Explanation;
+    use crate::policy::resolve::reason as resolving;
     use crate::policy::rotation::State;
 
     /// Those that resolving gives.
     pub use crate::policy::resolve::reason::*;
+
+    /// All of them, with what each means.
+    pub fn all() -> impl Iterator<Item = &'static Explanation> {
+        resolving::ALL.iter().chain(ALL)
+    }
 
     reasons! {
         UNKNOWN = "Unknown",
@@ -201,9 +208,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     fn all() -> impl Iterator<Item = &'static Explanation> {
-        let resolving = crate::policy::resolve::reason::ALL;
-        let tables = [TYPES, reason::ALL, resolving, event::ALL];
-        tables.into_iter().flatten()
+        TYPES.iter().chain(reason::all()).chain(event::ALL)
     }
 
     #[test]
@@ -223,8 +228,8 @@ mod tests {
 
     #[test]
     fn no_reason_is_explained_twice_by_one_table() {
-        let resolving = crate::policy::resolve::reason::ALL;
-        for table in [TYPES, event::ALL, &[reason::ALL, resolving].concat()] {
+        let reasons: Vec<_> = reason::all().copied().collect();
+        for table in [TYPES, event::ALL, &reasons] {
             let names: BTreeSet<_> = table.iter().map(|explained| explained.name).collect();
             assert_eq!(names.len(), table.len());
         }

@@ -83,11 +83,9 @@ fn entries() -> Vec<Entry> {
         cause: reason.cause(),
         fix: reason.fix(),
     });
-    let resolving = crate::policy::resolve::reason::ALL.iter();
-    let reasons = resolving.chain(conditions::reason::ALL);
     denials
         .chain(TROUBLES.iter().map(of("trouble")))
-        .chain(reasons.map(of("reason")))
+        .chain(conditions::reason::all().map(of("reason")))
         .chain(findings)
         .chain(conditions::event::ALL.iter().map(of("event")))
         .chain(problem::reason::ALL.iter().map(of("problem")))

@@ -274,6 +274,7 @@ impl Engine {
 
     fn complete(&mut self) {
         self.health.set_listed(true);
+        self.metrics.listed();
         self.queue_all();
     }
 

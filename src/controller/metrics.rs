@@ -1,6 +1,8 @@
 //! What is measured, under names that people put in dashboards.
 //! Must not hold a label from an open set, with one exception: see [`KeyLabels`].
 
+mod everything;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,7 +16,7 @@ use prometheus_client::registry::Registry;
 
 use super::object::ObjectKind;
 use super::queue::Depth;
-use crate::facts::Is;
+use crate::api::convert::Readiness;
 use crate::policy::finding::{Reason, Severity};
 use crate::policy::name::NamespacedName;
 use crate::policy::rotation::State;
@@ -36,6 +38,7 @@ pub struct Metrics {
     rotation_due: Family<KeyLabels, Gauge>,
     rotation_state: Family<KeyStateLabels, Gauge>,
     leader: Gauge,
+    listed: Gauge,
     models_understood: Gauge,
 }
 
@@ -75,6 +78,7 @@ struct LaneLabels {
 struct ObjectLabels {
     kind: &'static str,
     ready: &'static str,
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -122,6 +126,7 @@ impl Metrics {
             rotation_due: Family::default(),
             rotation_state: Family::default(),
             leader: Gauge::default(),
+            listed: Gauge::default(),
             models_understood: Gauge::default(),
         };
         let registry = &mut metrics.registry;
@@ -147,7 +152,7 @@ impl Metrics {
         );
         registry.register(
             "objects",
-            "Objects, by their stored Ready condition",
+            "Objects, by their stored Ready condition and its reason",
             metrics.objects.clone(),
         );
         registry.register(
@@ -169,6 +174,11 @@ impl Metrics {
             "leader",
             "1 while this process writes, 0 on standby",
             metrics.leader.clone(),
+        );
+        registry.register(
+            "listed",
+            "1 once everything that plans are made from has been listed, as /readyz says",
+            metrics.listed.clone(),
         );
         registry.register(
             "models_understood",
@@ -236,17 +246,18 @@ impl Metrics {
     }
 
     /// An object of ours came, changed or went.
-    pub fn object(&self, kind: ObjectKind, before: Option<Is>, after: Option<Is>) {
-        let gauge = |ready: Is| {
+    pub fn object(&self, kind: ObjectKind, before: Option<Readiness>, after: Option<Readiness>) {
+        let gauge = |Readiness { ready, reason }: Readiness| {
             let labels = ObjectLabels {
                 kind: kind.name(),
                 ready: ready.name(),
+                reason: reason.name,
             };
             self.objects.get_or_create_owned(&labels)
         };
         if before != after {
-            before.map(|ready| gauge(ready).dec());
-            after.map(|ready| gauge(ready).inc());
+            before.map(|readiness| gauge(readiness).dec());
+            after.map(|readiness| gauge(readiness).inc());
         }
     }
 
@@ -298,6 +309,11 @@ impl Metrics {
     pub fn leads(&self, leading: bool) {
         self.leader.set(leading.into());
     }
+
+    /// Everything that plans are made from has been listed.
+    pub fn listed(&self) {
+        self.listed.set(1);
+    }
 }
 
 impl Default for Metrics {
@@ -307,6 +323,15 @@ impl Default for Metrics {
 }
 
 impl PlanOutcome {
+    /// All of them.
+    const ALL: [Self; 5] = [
+        Self::Unchanged,
+        Self::Written,
+        Self::Refused,
+        Self::Retried,
+        Self::Waiting,
+    ];
+
     const fn name(self) -> &'static str {
         match self {
             Self::Unchanged => "unchanged",
@@ -323,78 +348,4 @@ fn to_i64(count: usize) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Lines of a metric with samples, without comments.
-    fn lines(metrics: &Metrics, metric: &str) -> Vec<String> {
-        let text = metrics.encode();
-        let mut lines: Vec<String> = text
-            .lines()
-            .filter(|line| line.starts_with(metric))
-            .map(str::to_owned)
-            .collect();
-        lines.sort();
-        lines
-    }
-
-    #[test]
-    fn a_key_has_one_state_and_no_series_once_it_is_gone() {
-        let metrics = Metrics::new();
-        let key = NamespacedName::new("search", "prod");
-        let due = Timestamp::from_second(1_800_000_000).ok();
-        metrics.rotation(&key, due, Some(State::Fresh));
-        metrics.rotation(&key, due, Some(State::DueSoon));
-        let state = r#"anthropic_rbac_api_key_rotation_state{namespace="search",name="prod",state="DueSoon"} 1"#;
-        let due = r#"anthropic_rbac_api_key_rotation_due_timestamp_seconds{namespace="search",name="prod"} 1800000000"#;
-        assert_eq!(lines(&metrics, "anthropic_rbac_api_key"), [due, state]);
-        metrics.rotation(&key, None, None);
-        assert_eq!(lines(&metrics, "anthropic_rbac_api_key"), [""; 0]);
-    }
-
-    #[test]
-    fn objects_are_counted_by_what_they_are_now() {
-        let metrics = Metrics::new();
-        let kind = ObjectKind::Workspace;
-        metrics.object(kind, None, Some(Is::Unknown));
-        metrics.object(kind, None, Some(Is::Unknown));
-        metrics.object(kind, Some(Is::Unknown), Some(Is::True));
-        metrics.object(kind, Some(Is::Unknown), None);
-        assert_eq!(
-            lines(&metrics, "anthropic_rbac_objects"),
-            [
-                r#"anthropic_rbac_objects{kind="Workspace",ready="True"} 1"#,
-                r#"anthropic_rbac_objects{kind="Workspace",ready="Unknown"} 0"#,
-            ]
-        );
-    }
-
-    #[test]
-    fn counters_and_the_build_have_their_documented_names() {
-        let metrics = Metrics::new();
-        metrics.planned(PlanOutcome::Written);
-        metrics.requested("patch", ObjectKind::Secret, Some(409));
-        metrics.requested("get", ObjectKind::Secret, None);
-        metrics.plan_took(Duration::from_millis(2));
-        assert_eq!(
-            lines(&metrics, "anthropic_rbac_plans"),
-            [r#"anthropic_rbac_plans_total{outcome="written"} 1"#]
-        );
-        assert_eq!(
-            lines(&metrics, "anthropic_rbac_api_requests"),
-            [
-                r#"anthropic_rbac_api_requests_total{verb="get",kind="Secret",code_class="none"} 1"#,
-                r#"anthropic_rbac_api_requests_total{verb="patch",kind="Secret",code_class="4xx"} 1"#,
-            ]
-        );
-        assert_eq!(
-            lines(&metrics, "anthropic_rbac_plan_duration_seconds_count"),
-            ["anthropic_rbac_plan_duration_seconds_count 1"]
-        );
-        let build = format!(
-            r#"anthropic_rbac_build_info{{version="{}"}} 1"#,
-            env!("CARGO_PKG_VERSION")
-        );
-        assert_eq!(lines(&metrics, "anthropic_rbac_build"), [build]);
-    }
-}
+mod tests;

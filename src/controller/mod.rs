@@ -42,12 +42,12 @@ use kube::{Client, Config};
 use tokio::sync::watch;
 use tower::util::MapResponseLayer;
 
+pub use metrics::Metrics;
 pub use observe::key_set;
 
 use calendar::Calendar;
 use engine::Engine;
 use leader::{Candidate, Lost};
-use metrics::Metrics;
 use observe::Onlookers;
 use serve::{Health, Served};
 use skew::ServerClock;

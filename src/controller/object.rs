@@ -45,6 +45,17 @@ pub fn version(meta: &ObjectMeta) -> Version {
 // === impl ObjectKind ===
 
 impl ObjectKind {
+    /// Those that requests are made for; Namespaces are only watched.
+    pub const WRITTEN: [Self; 7] = [
+        Self::Workspace,
+        Self::RoleBinding,
+        Self::ApiKeyRef,
+        Self::ConfigMap,
+        Self::Secret,
+        Self::Pod,
+        Self::Event,
+    ];
+
     /// Its name, as in manifests and metrics.
     pub const fn name(self) -> &'static str {
         match self {

@@ -26,10 +26,11 @@ use retry::Retry;
 use super::calendar::Calendar;
 use super::metrics::Metrics;
 use super::object::{ObjectKey, ObjectKind, Version, version};
+use crate::api::convert::Readiness;
 use crate::api::metadata::{MANAGED_BY, NAME};
 use crate::api::pod::Pod;
-use crate::api::{ApiKeyRef, Guarded, RoleBinding, Workspace, conditions, convert};
-use crate::facts::{Is, JwksLookup, KeySetId, PodScope, StatusMark};
+use crate::api::{ApiKeyRef, Guarded, RoleBinding, Workspace, convert};
+use crate::facts::{JwksLookup, KeySetId, PodScope};
 use crate::plan::world::{Access, Change};
 use crate::policy::catalogue::Catalogue;
 use crate::policy::name::{Name, NamespacedName};
@@ -139,7 +140,7 @@ type MeansGone = Box<dyn Fn(NamespacedName, &Onlookers) -> Change + Send + Sync>
 
 /// Name and facts of an object, and how ready it is if it can be; `None` for one without a
 /// name, which no API server stores.
-type Read = (NamespacedName, Change, Option<Is>);
+type Read = (NamespacedName, Change, Option<Readiness>);
 
 // === impl Observer ===
 
@@ -169,7 +170,7 @@ impl Observer {
                 config: watcher::Config::default(),
                 read: Box::new(|object, _| {
                     let facts = convert::workspace(object)?;
-                    let ready = ready(&facts.object.status);
+                    let ready = Some(convert::readiness(object.status()));
                     Some((facts.object.name.clone(), Change::Workspace(facts), ready))
                 }),
                 gone: Box::new(|name, _| Change::WorkspaceGone(name)),
@@ -182,7 +183,7 @@ impl Observer {
                 config: watcher::Config::default(),
                 read: Box::new(|object, _| {
                     let facts = convert::role_binding(object)?;
-                    let ready = ready(&facts.object.status);
+                    let ready = Some(convert::readiness(object.status()));
                     Some((facts.object.name.clone(), Change::Binding(facts), ready))
                 }),
                 gone: Box::new(|name, _| Change::BindingGone(name)),
@@ -360,7 +361,7 @@ fn read_key(object: &Guarded<ApiKeyRef>, onlookers: &Onlookers) -> Option<Read> 
     if let Some(calendar) = &onlookers.calendar {
         calendar.saw(name, stored);
     }
-    let ready = ready(&facts.object.status);
+    let ready = Some(convert::readiness(object.status()));
     Some((facts.object.name.clone(), Change::KeyRef(facts), ready))
 }
 
@@ -370,12 +371,4 @@ fn name_of<K>(object: &PartialObjectMeta<K>) -> Option<NamespacedName> {
         meta.namespace.as_deref()?,
         meta.name.as_deref()?,
     ))
-}
-
-fn ready(status: &StatusMark) -> Option<Is> {
-    let ready = status
-        .conditions
-        .iter()
-        .find(|condition| condition.kind == conditions::READY);
-    Some(ready.map_or(Is::Unknown, |ready| ready.is))
 }

@@ -207,7 +207,17 @@ impl Request {
 }
 
 impl Verb {
-    const fn name(self) -> &'static str {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Get,
+        Self::Create,
+        Self::Merge,
+        Self::Apply,
+        Self::Delete,
+    ];
+
+    /// Its name in metrics and logs.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Get => "get",
             Self::Create => "create",

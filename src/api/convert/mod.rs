@@ -13,7 +13,7 @@ mod workspace;
 pub use fields::workspace_ref;
 pub use metadata::{namespace, output, reported_at, secret};
 pub use pod::{hurried, pod};
-pub use status::{ReportsConditions, status_content};
+pub use status::{Readiness, ReportsConditions, readiness, status_content};
 
 use super::{ApiKeyRef, Guarded, RoleBinding, Workspace};
 use crate::facts::{BindingFacts, Invalid, KeyRefFacts, WorkspaceFacts};

@@ -4,10 +4,11 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 
-use crate::api::conditions::OURS;
+use crate::api::conditions::{OURS, READY, reason};
 use crate::api::{ApiKeyRefStatus, RoleBindingStatus, WorkspaceStatus};
 use crate::facts::{Is, StatusMark, Transition};
 use crate::policy::digest::Hex;
+use crate::policy::explain::Explanation;
 
 /// A status with conditions.
 pub trait ReportsConditions: Clone + Serialize {
@@ -54,6 +55,28 @@ pub fn mark<S: ReportsConditions>(status: &S) -> StatusMark {
     StatusMark {
         content: Some(status_content(status)),
         conditions: transitions.collect(),
+    }
+}
+
+/// How ready an object says it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Readiness {
+    /// Status of its Ready condition; `Unknown` while it has none.
+    pub ready: Is,
+    /// Why; `Unknown` while it does not say, or for a reason of another release.
+    pub reason: &'static Explanation,
+}
+
+/// How ready an object of this status says it is.
+pub fn readiness<S: ReportsConditions>(status: Option<&S>) -> Readiness {
+    let mut conditions = status.into_iter().flat_map(ReportsConditions::conditions);
+    let ready = conditions.find(|condition| condition.type_ == READY);
+    let why = ready.map_or(reason::UNKNOWN, |ready| &ready.reason);
+    let known = |why: &str| reason::all().find(|known| known.name == why);
+    let reason = known(why).or_else(|| known(reason::UNKNOWN));
+    Readiness {
+        ready: ready.map_or(Is::Unknown, |ready| Is::parse(&ready.status)),
+        reason: reason.expect("the table has every constant"),
     }
 }
 

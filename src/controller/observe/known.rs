@@ -7,15 +7,15 @@ use kube::Resource;
 use kube::runtime::watcher::{self, Event};
 
 use super::{Observation, Onlookers, Seen, Source};
+use crate::api::convert::Readiness;
 use crate::controller::object::{ObjectKey, ObjectKind, version};
-use crate::facts::Is;
 use crate::plan::world::Access;
 use crate::policy::name::NamespacedName;
 
 /// The names a watch knows of, each with the list it was last seen in and how ready it was.
 #[derive(Default)]
 pub(super) struct Known {
-    by_name: HashMap<NamespacedName, (u32, Option<Is>)>,
+    by_name: HashMap<NamespacedName, (u32, Option<Readiness>)>,
     list: u32,
 }
 
@@ -196,7 +196,7 @@ mod tests {
             config: Config::default(),
             read: Box::new(|object, _| {
                 let name = super::super::name_of(object)?;
-                Some((name.clone(), Change::SecretGone(name), Some(Is::True)))
+                Some((name.clone(), Change::SecretGone(name), None))
             }),
             gone: Box::new(|name, _| Change::SecretGone(name)),
             namespace: Some("claude".into()),
