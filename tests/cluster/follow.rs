@@ -130,6 +130,20 @@ impl<'a> Scene<'a> {
         .await
     }
 
+    /// Holds the operator to these writes since the mark, each once.
+    async fn wrote<const N: usize>(&self, mark: Mark, expected: [&str; N]) -> Result<()> {
+        let expected: BTreeMap<String, usize> = expected.map(|write| (write.to_owned(), 1)).into();
+        // What was written is seen before it is answered, and logged when it is answered.
+        let found = wait::ask("the writes are in the audit log", AT_ONCE, async || {
+            let found = self.writes(mark).await?;
+            let all = expected.keys().all(|write| found.contains_key(write));
+            Ok(all.then_some(found))
+        })
+        .await?;
+        assert_eq!(found, expected);
+        Ok(())
+    }
+
     /// The operator's writes since the mark, each with how often it was made.
     async fn writes(&self, mark: Mark) -> Result<BTreeMap<String, usize>> {
         let mut writes = BTreeMap::new();
@@ -154,14 +168,6 @@ fn spec(name: &str) -> Value {
         "roles": [{"name": "user", "maxTokens": 512}],
         "keys": {"defaultApiKeyRef": {"name": name}},
     })
-}
-
-/// Each of these once.
-fn once<const N: usize>(writes: [&str; N]) -> BTreeMap<String, usize> {
-    writes
-        .into_iter()
-        .map(|write| (write.to_owned(), 1))
-        .collect()
 }
 
 /// The most tokens that a role of this name gives, in a policy.
@@ -207,11 +213,12 @@ async fn limit(cluster: &Cluster) -> Result<()> {
     scene
         .follows(|policy| max_tokens(policy, "user") == BTreeSet::from([777]))
         .await?;
-    assert_eq!(
-        scene.writes(mark).await?,
-        once(["patch configmaps one.policy", "patch workspaces/status one"])
-    );
-    Ok(())
+    scene
+        .wrote(
+            mark,
+            ["patch configmaps one.policy", "patch workspaces/status one"],
+        )
+        .await
 }
 
 async fn subject(cluster: &Cluster) -> Result<()> {
@@ -231,15 +238,16 @@ async fn subject(cluster: &Cluster) -> Result<()> {
     scene.follows(|policy| count(policy) == Some(3)).await?;
     let bindings = scene.api("RoleBinding");
     resource::until(&bindings, "one-users", ("Ready", "True", ""), AT_ONCE).await?;
-    assert_eq!(
-        scene.writes(mark).await?,
-        once([
-            "patch configmaps one.policy",
-            "patch rolebindings/status one-users",
-            "patch workspaces/status one",
-        ])
-    );
-    Ok(())
+    scene
+        .wrote(
+            mark,
+            [
+                "patch configmaps one.policy",
+                "patch rolebindings/status one-users",
+                "patch workspaces/status one",
+            ],
+        )
+        .await
 }
 
 async fn overlapping(cluster: &Cluster) -> Result<()> {
@@ -262,11 +270,12 @@ async fn overlapping(cluster: &Cluster) -> Result<()> {
         Some(2),
         "{policy}"
     );
-    assert_eq!(
-        scene.writes(mark).await?,
-        once(["patch configmaps one.policy", "patch workspaces/status one"])
-    );
-    Ok(())
+    scene
+        .wrote(
+            mark,
+            ["patch configmaps one.policy", "patch workspaces/status one"],
+        )
+        .await
 }
 
 async fn made_anew(cluster: &Cluster) -> Result<()> {

@@ -97,16 +97,20 @@ async fn succession(cluster: &Cluster) -> Result<()> {
     let mut second = Operator::start(cluster, elected()).await?;
 
     let mark = audit.mark().await?;
-    resource::create(
-        cluster,
-        &[
+    // One after the other: the operator may hear of two new objects in either order.
+    for (object, name) in [
+        (
             workspace(home, "one", json!({"displayName": "One"})),
+            "Workspace/one",
+        ),
+        (
             binding(home, "users", "one", "user", &["app"]),
-        ],
-    )
-    .await?;
-    let objects = ["Workspace/one", "RoleBinding/users"];
-    resource::until_ready(cluster, home, &objects, SOON).await?;
+            "RoleBinding/users",
+        ),
+    ] {
+        resource::create(cluster, &[object]).await?;
+        resource::until_ready(cluster, home, &[name], SOON).await?;
+    }
     until_settled(cluster, home, SOON, |policy| {
         !resource::granting(policy).is_empty()
     })
