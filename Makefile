@@ -61,11 +61,12 @@ test: ## everything CI runs, cheapest first
 	@$(PHASE) "wall around the core" $(MAKE) wall
 	@$(PHASE) "lint" $(MAKE) lint
 	@$(PHASE) "generated files" $(MAKE) gen-check
+	@$(PHASE) "documentation site" $(MAKE) site
 	@$(PHASE) "lua" $(MAKE) check-lua
 	@$(PHASE) "gateways" $(MAKE) gateways
 	@$(PHASE) "tests of real gateways" $(MAKE) test-gateways
 	@$(PHASE) "control plane" $(MAKE) control-plane
-	@$(PHASE) "manifests and documents" $(MAKE) check-files
+	@$(PHASE) "manifests" $(MAKE) check-files
 	@$(PHASE) "calendar" $(MAKE) check-calendar
 	@$(PHASE) "tests on a node, where there can be one" $(MAKE) node-test
 	@$(PHASE) "cluster tests" $(MAKE) test-cluster
@@ -137,11 +138,13 @@ wall: ## the core compiles alone and pulls in nothing of Kubernetes, clocks or I
 	@scripts/wall.sh $(CARGO_ARGS)
 
 .PHONY: gen
-gen: ## write the generated files: the CRDs and the policy's JSON schema
+gen: ## write the generated files: the CRDs, the policy's JSON schema, reference pages
 	rm -f crds/*.yaml
 	cargo run $(CARGO_ARGS) --quiet -- crds --out crds
 	mkdir -p docs/reference
 	cargo run $(CARGO_ARGS) --quiet -- schema > docs/reference/policy.schema.json
+	rm -f docs/reference/*.md
+	cargo run $(CARGO_ARGS) --quiet -- reference --out docs/reference
 
 .PHONY: gen-check
 gen-check: gen ## fail if `make gen` changes or adds anything
@@ -152,10 +155,13 @@ gen-check: gen ## fail if `make gen` changes or adds anything
 	fi
 
 .PHONY: check-files
-check-files: ## kustomize builds, RBAC, Dockerfile, document links
+check-files: ## kustomize builds, RBAC, Dockerfile
 	@scripts/check-deploy.sh
 	@scripts/check-dockerfile.sh
-	@scripts/check-docs.sh
+
+.PHONY: site
+site: ## the documents as a book, target/site/index.html, its links checked (needs Python)
+	@scripts/site.sh
 
 .PHONY: check-calendar
 check-calendar: ## read the calendar of due keys with two libraries by other people (needs Python; npm if there)

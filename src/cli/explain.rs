@@ -35,18 +35,22 @@ pub struct Args {
 
 /// One thing that is explained.
 #[derive(Clone, Copy, Serialize)]
-struct Entry {
-    name: &'static str,
+pub(super) struct Entry {
+    /// The name, in CamelCase.
+    pub name: &'static str,
+    /// What sort of thing it is.
     #[serde(rename = "type")]
-    kind: &'static str,
+    pub kind: &'static str,
     /// Of a finding.
-    severity: Option<&'static str>,
+    pub severity: Option<&'static str>,
     /// Where it is seen.
-    place: &'static str,
+    pub place: &'static str,
     /// How a denial's text begins.
-    text: Option<&'static str>,
-    cause: &'static str,
-    fix: &'static str,
+    pub text: Option<&'static str>,
+    /// What it means: a sentence.
+    pub cause: &'static str,
+    /// What to do: a sentence.
+    pub fix: &'static str,
 }
 
 /// Runs it.
@@ -68,7 +72,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 }
 
 /// Everything there is to explain, in the order in which it is listed.
-fn entries() -> Vec<Entry> {
+pub(super) fn entries() -> Vec<Entry> {
     let of = |kind| move |explained: &Explanation| Entry::new(kind, explained);
     let denials = REFUSED.iter().map(|refused| Entry {
         text: Some(refused.text).filter(|text| !text.is_empty()),

@@ -20,6 +20,7 @@ mod manifests;
 mod notice;
 mod offboard;
 mod operator;
+mod reference;
 mod render;
 mod revoke;
 mod schema;
@@ -87,6 +88,8 @@ enum Command {
     Init(init::Args),
     Crds(crds::Args),
     Schema(schema::Args),
+    #[command(hide = true)]
+    Reference(reference::Args),
     Completions(completions::Args),
 }
 
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Init(args) => init::run(&args),
         Command::Crds(args) => crds::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Reference(args) => reference::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match ended {
