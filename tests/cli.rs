@@ -443,30 +443,6 @@ fn without_files_and_without_a_cluster_there_is_no_answer() {
     );
 }
 
-#[test]
-fn the_commands_of_the_documents_work_as_printed() {
-    let document = fs::read_to_string("docs/access.md").expect("a document");
-    let mut ran = BTreeSet::new();
-    for line in document.lines() {
-        let command = line.split(" #").next().expect("the beginning").trim();
-        let offline = command.contains("examples/") || command.contains(" explain ");
-        let Some(command) = command.strip_prefix("anthropic-rbac ").filter(|_| offline) else {
-            continue;
-        };
-        let words: Vec<&str> = command
-            .split_whitespace()
-            .map(|w| w.trim_matches('"'))
-            .collect();
-        let output = run(&words);
-        let code = output.status.code().expect("an exit code");
-        assert!(code < 2, "{command}: {}", stderr(&output));
-        assert!(!stdout(&output).is_empty(), "{command} says nothing");
-        ran.insert(words[0].to_owned());
-    }
-    let known = ["access", "diff", "explain", "offboard", "who-can"];
-    assert_eq!(ran, known.map(str::to_owned).into());
-}
-
 /// The same files go to a real API server in `tests/cluster/schema.rs`.
 #[test]
 fn lint_refuses_every_file_of_the_corpus_that_an_api_server_refuses_and_no_other() {

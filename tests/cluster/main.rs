@@ -14,6 +14,8 @@
 )]
 
 mod audit;
+#[path = "../docs/block.rs"]
+mod block;
 mod broken;
 mod calendar;
 mod canary;
@@ -23,6 +25,7 @@ mod command_line;
 mod contest;
 mod control_plane;
 mod deputy;
+mod documents;
 mod ending;
 mod follow;
 mod foreign;
@@ -33,6 +36,8 @@ mod keys;
 mod leader;
 mod least;
 mod lint;
+#[path = "../docs/manifest.rs"]
+mod manifest;
 mod measure;
 mod memory;
 mod models;
@@ -52,6 +57,8 @@ mod rotation;
 mod schema;
 mod script;
 mod seed;
+#[path = "../docs/shell.rs"]
+mod shell;
 mod smoke;
 mod staging;
 mod status;
@@ -102,6 +109,7 @@ fn main() -> ExitCode {
         guard::tests(),
         rights::tests(),
         least::tests(),
+        documents::tests(),
         measure::tests(),
     ]
     .into_iter()
