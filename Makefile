@@ -13,8 +13,9 @@ CLUSTER_TESTS := cluster
 PROPERTY_TESTS := properties
 NODE_TESTS := node
 GATEWAY_TESTS := gateways
+INSTALL_TESTS := install
 ALL_TESTS := $(sort $(basename $(notdir $(wildcard tests/*.rs))) $(notdir $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs))))
-OFFLINE_TESTS := $(filter-out $(CLUSTER_TESTS) $(PROPERTY_TESTS) $(NODE_TESTS) $(GATEWAY_TESTS),$(ALL_TESTS))
+OFFLINE_TESTS := $(filter-out $(CLUSTER_TESTS) $(PROPERTY_TESTS) $(NODE_TESTS) $(GATEWAY_TESTS) $(INSTALL_TESTS),$(ALL_TESTS))
 
 # A package with its own lock, so that only those who measure decisions build Cedar.
 CEDAR := --manifest-path benches/cedar/Cargo.toml --target-dir target/cedar
@@ -23,7 +24,7 @@ CEDAR := --manifest-path benches/cedar/Cargo.toml --target-dir target/cedar
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
 # What `make gen` writes.
-GENERATED := crds docs/reference
+GENERATED := crds docs/reference deploy/chart/files
 
 .PHONY: help
 help: ## list the targets
@@ -32,6 +33,10 @@ help: ## list the targets
 .PHONY: build
 build: ## the release binary, target/release/anthropic-rbac
 	cargo build $(CARGO_ARGS) --release
+
+.PHONY: dist
+dist: ## what a release offers for installing, in target/dist (IMAGE=REGISTRY/NAME, DIGEST=sha256:...)
+	@scripts/dist.sh
 
 .PHONY: demo
 demo: ## the seed organisation on a local API server, operator running; cleans up after itself
@@ -67,6 +72,7 @@ test: ## everything CI runs, cheapest first
 	@$(PHASE) "tests of real gateways" $(MAKE) test-gateways
 	@$(PHASE) "control plane" $(MAKE) control-plane
 	@$(PHASE) "manifests" $(MAKE) check-files
+	@$(PHASE) "install forms" $(MAKE) test-install
 	@$(PHASE) "calendar" $(MAKE) check-calendar
 	@$(PHASE) "tests on a node, where there can be one" $(MAKE) node-test
 	@$(PHASE) "cluster tests" $(MAKE) test-cluster
@@ -104,6 +110,10 @@ test-cluster: ## tests on a real API server: KUBECONFIG's, else KUBEBUILDER_ASSE
 test-cluster-oldest: ## the same on the oldest supported Kubernetes
 	@KUBERNETES=1.33 $(MAKE) control-plane test-cluster
 
+.PHONY: test-install
+test-install: ## chart and kustomize make the same of the same choices, and an API server takes it
+	cargo test $(CARGO_ARGS) $(addprefix --test ,$(INSTALL_TESTS))
+
 .PHONY: node-test
 node-test: ## tests on a real kubelet (root on Linux, else skipped); NODE_TRIES=50 measures more often
 	cargo test $(CARGO_ARGS) $(addprefix --test ,$(NODE_TESTS)) -- --nocapture
@@ -130,7 +140,7 @@ bench: ## measure decisions beside Cedar, planning, the release binary on an API
 lint: ## rustfmt and clippy, warnings denied, with and without the operator feature
 	cargo fmt --check
 	cargo clippy $(CARGO_ARGS) --all-targets -- -D warnings
-	cargo clippy $(CARGO_ARGS) $(addprefix --test ,$(CLUSTER_TESTS) $(NODE_TESTS) $(GATEWAY_TESTS)) -- -D warnings
+	cargo clippy $(CARGO_ARGS) $(addprefix --test ,$(CLUSTER_TESTS) $(NODE_TESTS) $(GATEWAY_TESTS) $(INSTALL_TESTS)) -- -D warnings
 	cargo clippy $(CARGO_ARGS) --lib --no-default-features -- -D warnings
 
 .PHONY: wall
@@ -138,13 +148,14 @@ wall: ## the core compiles alone and pulls in nothing of Kubernetes, clocks or I
 	@scripts/wall.sh $(CARGO_ARGS)
 
 .PHONY: gen
-gen: ## write the generated files: the CRDs, the policy's JSON schema, reference pages
+gen: ## write the generated files: the CRDs, the policy's JSON schema, reference pages, the chart's copies
 	rm -f crds/*.yaml
 	cargo run $(CARGO_ARGS) --quiet -- crds --out crds
 	mkdir -p docs/reference
 	cargo run $(CARGO_ARGS) --quiet -- schema > docs/reference/policy.schema.json
 	rm -f docs/reference/*.md
 	cargo run $(CARGO_ARGS) --quiet -- reference --out docs/reference
+	scripts/gen-chart.sh
 
 .PHONY: gen-check
 gen-check: gen ## fail if `make gen` changes or adds anything
