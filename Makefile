@@ -171,7 +171,7 @@ check-files: ## kustomize builds, RBAC, Dockerfile
 	@scripts/check-dockerfile.sh
 
 .PHONY: site
-site: ## the documents as a book, target/site/index.html, its links checked (needs Python)
+site: ## the documents as a book, target/site/index.html, its links checked (needs Python; once about 2 min)
 	@scripts/site.sh
 
 .PHONY: check-calendar

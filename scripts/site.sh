@@ -10,6 +10,7 @@ mdbook=$target/mdbook/bin/mdbook
 repository=$(sed -nE 's/^git-repository-url = "(.*)"/\1/p' docs/book.toml)
 
 if [[ $("$mdbook" --version 2>/dev/null) != "mdbook v$version" ]]; then
+  echo "site: building mdbook $version (once, about 2 minutes)" >&2
   # Neither its server nor its watcher, which are most of its dependencies.
   cargo install --quiet --locked --root "$target/mdbook" "mdbook@$version" --no-default-features --features search
 fi
