@@ -92,3 +92,44 @@ fn default(flag: &Arg) -> String {
         false => "off".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is typed for the program in a line of help: up to where the shell goes on.
+    fn typed(line: &str) -> Option<Vec<String>> {
+        let (_, line) = line.split_once("anthropic-rbac ")?;
+        let line = line.split(['|', '>', '&', '#']).next()?;
+        // A text in quotes is one word.
+        let mut words = vec!["anthropic-rbac".to_owned()];
+        for (at, part) in line.split('"').enumerate() {
+            match at % 2 {
+                0 => words.extend(part.split_whitespace().map(str::to_owned)),
+                _ => words.push(part.to_owned()),
+            }
+        }
+        Some(words)
+    }
+
+    #[test]
+    fn every_example_in_help_is_understood() {
+        let mut program = program();
+        let mut understood = 0;
+        let helps: Vec<String> = std::iter::once(&program)
+            .chain(program.get_subcommands())
+            .filter_map(|command| command.get_after_help().map(ToString::to_string))
+            .collect();
+        for help in helps {
+            let help = help.replace("\\\n", "");
+            let lines = help.lines().skip_while(|line| !line.starts_with("Example"));
+            let examples = lines.skip(1).take_while(|line| line.starts_with("  "));
+            for words in examples.filter_map(typed) {
+                let parsed = program.try_get_matches_from_mut(&words);
+                assert!(parsed.is_ok(), "{words:?}: {}", parsed.unwrap_err());
+                understood += 1;
+            }
+        }
+        assert!(understood > 40, "{understood} examples");
+    }
+}
