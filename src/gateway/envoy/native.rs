@@ -79,10 +79,13 @@ fn jwt(inputs: &Inputs<'_>) -> File {
         .collect();
     // Who is not known by a token may be known by a client key.
     any.push(json!({"allow_missing_or_failed": {}}));
+    // Where no token can be, as beside most client keys, none is looked for: each begins so.
+    let shown = |header: &str| json!({"prefix": "/", "headers": [{"name": header, "string_match": {"contains": "ey"}}]});
+    let rule = |header: &str| json!({"match": shown(header), "requires": {"requires_any": {"requirements": &any}}});
     let rules = if providers.is_empty() {
         json!([])
     } else {
-        json!([{"match": {"prefix": "/"}, "requires": {"requires_any": {"requirements": any}}}])
+        json!([rule("x-api-key"), rule("authorization")])
     };
     let filter = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",

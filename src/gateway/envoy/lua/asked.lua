@@ -267,86 +267,89 @@ do
     return true
   end
 
-  -- Reads `text`; `counts` is false where nothing is put out, so that no number matters.
+  -- By depth, what the objects that are open ask for themselves; a number is 0 where there is none.
+  local models = {}
+  local tokens = ffi.new("double[?]", MAX_DEPTH + 2)
+  local advisors = ffi.new("uint8_t[?]", MAX_DEPTH + 2)
+
+  -- The body that is read, and its member at the top that is read now.
+  local text, field_first, field_last
+
+  local function field()
+    return decoded(text:sub(field_first + 1, field_last + 1)) or ""
+  end
+
+  -- Looks at the value at `i` that begins with `byte`; `stop` is its last byte where it is no
+  -- container. Returns status and reason when it may not be.
+  local function check(top, counts, depth, byte, i, stop)
+    local at, of = place[depth], member[depth]
+    if at == FALLBACKS and byte ~= 123 then
+      return 403, FIELD .. field()
+    elseif of == TO_FALLBACKS then
+      if byte ~= 91 and byte ~= 110 then
+        return 403, FIELD .. field()
+      end
+    elseif of == TO_MODEL then
+      if models[depth] then
+        return 400, REPEATED .. "model"
+      end
+      local name = byte == 34 and stop - i <= 2048 and decoded(text:sub(i + 2, stop))
+      if not name or not is_name(name) then
+        return 400, MODEL
+      end
+      models[depth] = name
+    elseif of == TO_MAX_TOKENS and counts then
+      if tokens[depth] > 0 then
+        return 400, REPEATED .. "max_tokens"
+      end
+      local digits = stop and text:sub(i + 1, stop + 1) or ""
+      if not digits:find("^[1-9]%d*$") then
+        return 400, TOKENS
+      end
+      tokens[depth] = tonumber(digits)
+      if depth == 1 then
+        top.first, top.last = i + 1, stop + 1
+      end
+    elseif of == TO_TYPE and byte == 34 then
+      -- What no text can be, another reader may take for whatever it likes.
+      local kind = decoded(text:sub(i + 2, stop))
+      if not kind or kind:sub(1, 7) == "advisor" then
+        advisors[depth] = 1
+      end
+    end
+  end
+
+  -- Takes down what an object within the body asked for. Returns status and reason when it may
+  -- not.
+  local function close(top, counts, depth)
+    local model, limit = models[depth] or nil, tokens[depth] > 0 and tokens[depth] or nil
+    if counts and advisors[depth] == 1 and not limit then
+      return 403, FIELD .. field()
+    elseif not model and not limit then
+      return
+    end
+    top.nested = top.nested or {}
+    local name, nested = field(), top.nested
+    local key = name .. "\0" .. (model or "") .. "\0" .. (limit or "")
+    if not nested[key] then
+      top.nested_count = (top.nested_count or 0) + 1
+      if top.nested_count > MAX_NESTED then
+        return 403, FIELD .. name
+      end
+      nested[key] = { field = name, model = model, max_tokens = limit }
+    end
+  end
+
+  -- Reads a body; `counts` is false where nothing is put out, so that no number matters.
   -- Returns `{ model, max_tokens, first, last, open, nested }`, or nil, status and reason.
   -- `first` and `last` are the places of the digits of `max_tokens`, `open` that of the body's
-  -- brace.
-  local function read(text, counts)
-    local length = #text
-    local p = ffi.cast("const uint8_t *", text)
-    local models, tokens, advisors = {}, {}, {}
-    local nested, nested_count = {}, 0
-    local top = { nested = nested }
+  -- brace; `nested` is nil where nothing else asks for anything.
+  local function read(body, counts)
+    local length = #body
+    local p = ffi.cast("const uint8_t *", body)
+    local top = { model = nil, max_tokens = nil, first = nil, last = nil, open = nil, nested = nil }
     local depth, values, i = 0, 0, 0
-    local field_first, field_last = 0, -1
-
-    local function field()
-      return decoded(text:sub(field_first + 1, field_last + 1)) or ""
-    end
-
-    -- Looks at the value that begins at `i`; `stop` is its last byte where it is no container.
-    local function check(stop)
-      local at, of = place[depth], member[depth]
-      local byte = p[i]
-      if at == FALLBACKS and byte ~= 123 then
-        return 403, FIELD .. field()
-      elseif of == TO_FALLBACKS then
-        if byte ~= 91 and byte ~= 110 then
-          return 403, FIELD .. field()
-        end
-      elseif of == TO_MODEL then
-        if models[depth] then
-          return 400, REPEATED .. "model"
-        end
-        local name = byte == 34 and stop - i <= 2048 and decoded(text:sub(i + 2, stop))
-        if not name or not is_name(name) then
-          return 400, MODEL
-        end
-        models[depth] = name
-      elseif of == TO_MAX_TOKENS and counts then
-        if tokens[depth] then
-          return 400, REPEATED .. "max_tokens"
-        end
-        local digits = stop and text:sub(i + 1, stop + 1) or ""
-        if not digits:find("^[1-9]%d*$") then
-          return 400, TOKENS
-        end
-        tokens[depth] = tonumber(digits)
-        if depth == 1 then
-          top.first, top.last = i + 1, stop + 1
-        end
-      elseif of == TO_TYPE and byte == 34 then
-        -- What no text can be, another reader may take for whatever it likes.
-        local kind = decoded(text:sub(i + 2, stop))
-        advisors[depth] = advisors[depth] or not kind or kind:sub(1, 7) == "advisor"
-      end
-    end
-
-    local function close()
-      if depth == 1 then
-        top.model, top.max_tokens = models[1], tokens[1]
-        return
-      end
-      if place[depth] == CONTENT then
-        return
-      end
-      if counts and advisors[depth] and not tokens[depth] then
-        return 403, FIELD .. field()
-      end
-      if models[depth] or tokens[depth] then
-        local name = field()
-        local key = name .. "\0" .. (models[depth] or "") .. "\0" .. (tokens[depth] or "")
-        if not nested[key] then
-          nested_count = nested_count + 1
-          if nested_count > MAX_NESTED then
-            return 403, FIELD .. name
-          end
-          nested[key] = { field = name, model = models[depth], max_tokens = tokens[depth] }
-        end
-        models[depth], tokens[depth] = nil, nil
-      end
-      advisors[depth] = nil
-    end
+    text, field_first, field_last = body, 0, -1
 
     local expects_name, may_end = false, false
     while true do
@@ -374,7 +377,7 @@ do
               or stop - i <= LONGEST
                 and (first == 109 or first == 116 or first == 102 or first == 115 or first == 105)
             then
-              of = member_of(place[depth], decoded(text:sub(i + 2, stop)))
+              of = member_of(place[depth], decoded(body:sub(i + 2, stop)))
             end
             member[depth] = of
             if depth == 1 then
@@ -401,7 +404,7 @@ do
             return nil, 400, BODY
           end
           if looked then
-            local status, reason = check(nil)
+            local status, reason = check(top, counts, depth, byte, i, nil)
             if status then
               return nil, status, reason, i
             end
@@ -411,6 +414,7 @@ do
           depth = depth + 1
           object[depth] = is_object and 1 or 0
           place[depth], member[depth] = stands, OTHER
+          models[depth], tokens[depth], advisors[depth] = false, 0, 0
           if depth == 1 then
             top.open = i + 1
           end
@@ -439,7 +443,7 @@ do
           return nil, 400, BODY
         end
         if looked then
-          local status, reason = check(stop)
+          local status, reason = check(top, counts, depth, byte, i, stop)
           if status then
             return nil, status, reason, i
           end
@@ -458,9 +462,11 @@ do
         if byte ~= (object[depth] == 1 and 125 or 93) then
           return nil, 400, BODY
         end
-        local status, reason = close()
-        if status then
-          return nil, status, reason, i
+        if depth > 1 and place[depth] ~= CONTENT then
+          local status, reason = close(top, counts, depth)
+          if status then
+            return nil, status, reason, i
+          end
         end
         depth = depth - 1
         i = i + 1
@@ -469,9 +475,10 @@ do
           if i < length then
             return nil, 400, BODY
           end
-          if not top.model then
+          if not models[1] then
             return nil, 400, MODEL, i
           end
+          top.model, top.max_tokens = models[1], tokens[1] > 0 and tokens[1] or nil
           return top
         end
       end
@@ -479,13 +486,14 @@ do
     end
   end
 
-  function asked.read(text, counts)
-    local found, status, reason, at = read(text, counts)
+  function asked.read(body, counts)
+    local found, status, reason, at = read(body, counts)
+    text = nil
     if found then
       return found
     end
     -- That a body is none comes before what it asks for.
-    if reason ~= BODY and not is_utf8(ffi.cast("const uint8_t *", text), at, #text) then
+    if reason ~= BODY and not is_utf8(ffi.cast("const uint8_t *", body), at, #body) then
       return nil, 400, BODY
     end
     return nil, status, reason

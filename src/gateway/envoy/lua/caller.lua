@@ -11,7 +11,7 @@ do
   local MAX_CLIENT_KEY, MIN_CLIENT_KEY = 256, 32
 
   local function id(text)
-    return sha256(text):sub(1, 32)
+    return sha256(text, 32)
   end
 
   -- What a value of `authorization` shows; nil when it is of another scheme.

@@ -28,10 +28,12 @@ local function identify(handle)
   headers:replace("x-anthropic-rbac-subject", who.id)
   headers:replace("x-anthropic-rbac-rate", tostring(stands.rate))
   -- Names have no control characters.
-  headers:replace(
-    "x-anthropic-rbac-standing",
-    table.concat({ present.generation, stands.key or "-", stands.open, who.name, unpack(groups) }, "\t")
-  )
+  stands.line = stands.line or table.concat({ present.generation, stands.key or "-", stands.open }, "\t")
+  local line = stands.line .. "\t" .. who.name
+  if audit.groups then
+    line = line .. "\t" .. table.concat(groups, "\t")
+  end
+  headers:replace("x-anthropic-rbac-standing", line)
   if who.groups and #who.groups > 0 then
     local all = {}
     for i, group in ipairs(who.groups) do

@@ -34,14 +34,33 @@ local function key_of(present, id)
   return found, row
 end
 
+-- Roles and bindings of what is open to callers, by its text: most have the same few.
+local grants, grants_count, MOST_GRANTS = {}, 0, 1000
+
+local function grants_of(open)
+  local found = grants[open]
+  if not found then
+    if grants_count >= MOST_GRANTS then
+      grants, grants_count = {}, 0
+    end
+    found = {}
+    for role, binding in open:gmatch("(%S+) (%S+)") do
+      found[#found + 1] = { role = role, binding = binding }
+    end
+    grants[open], grants_count = found, grants_count + 1
+  end
+  return found
+end
+
 -- The most generous of the roles that open a model; else why none does.
 local function opens(present, open, model)
   if not policy.allows(present.policy.models, model) then
     return nil, "Workspace does not allow model: " .. model
   end
   local best, of
-  for id, binding in open:gmatch("(%S+) (%S+)") do
-    local role = present.policy.roles[id]
+  local all = grants_of(open)
+  for i = 1, #all do
+    local role, binding = present.policy.roles[all[i].role], all[i].binding
     if role and role.models and policy.allows(role.models, model) then
       if not best or role.max_tokens > best.max_tokens or (role.max_tokens == best.max_tokens and binding < of) then
         best, of = role, binding
@@ -98,27 +117,55 @@ end
 
 -- Where the caller stands: its key's id and the roles that are open to it, as the first filter
 -- found them; else why nowhere. A body may be long in coming: what has changed since is looked up
--- again, so that nobody is let in by what no longer holds, nor refused for half of a change.
+-- again, so that nobody is let in by what no longer holds, nor refused for half of a change; the
+-- last that is returned says whether.
 local function stands(headers, present, audit)
   local text = headers:get("x-anthropic-rbac-standing") or ""
-  local generation, key, open, name, groups = text:match("^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t?(.*)$")
-  if not generation then
+  local first = text:find("\t", 1, true)
+  local second = first and text:find("\t", first + 1, true)
+  local third = second and text:find("\t", second + 1, true)
+  if not third then
     return nil
   end
-  audit.subject = name
+  local generation, key, open = text:sub(1, first - 1), text:sub(first + 1, second - 1), text:sub(second + 1, third - 1)
+  local fourth = text:find("\t", third + 1, true)
+  audit.subject = text:sub(third + 1, (fourth or 0) - 1)
   local used = {}
-  for group in groups:gmatch("[^\t]+") do
-    used[#used + 1] = group
+  if fourth then
+    for group in text:sub(fourth + 1):gmatch("[^\t]+") do
+      used[#used + 1] = group
+    end
   end
   local reason
-  if generation ~= present.generation then
+  local changed = generation ~= present.generation
+  if changed then
     local who = { id = headers:get("x-anthropic-rbac-subject"), groups = groups_of(headers) }
     local found
     found, reason, used = standing.of(present, who)
     key, open = found and found.key or "-", found and found.open
   end
   audit.groups = next(used) and used or nil
-  return key, open, reason
+  return key, open, reason, changed
+end
+
+-- What the audit log says of every request. All that may be said later has its place from the
+-- beginning: a table that grows by one is made anew each time.
+local function audit_of(present)
+  return {
+    workspace = present.policy.workspace,
+    policyRevision = present.policy.revision,
+    subject = nil,
+    groups = nil,
+    model = nil,
+    maxTokensRequested = nil,
+    role = nil,
+    binding = nil,
+    apiKeyRef = nil,
+    fingerprint = nil,
+    maxTokens = nil,
+    decision = nil,
+    reason = nil,
+  }
 end
 
 local function decide(handle)
@@ -134,10 +181,11 @@ local function decide(handle)
     if not present.policy then
       return answer.refuse(handle, 503, "No policy is loaded", {})
     end
-    audit = { workspace = present.policy.workspace, policyRevision = present.policy.revision }
-    key_id, open, nowhere = stands(headers, present, audit)
+    audit = audit_of(present)
+    local again
+    key_id, open, nowhere, again = stands(headers, present, audit)
     -- What was swapped away while it was read is looked up again.
-    if files.generation() == present.generation then
+    if not again or files.generation() == present.generation then
       break
     end
   end
@@ -146,7 +194,9 @@ local function decide(handle)
   elseif not open then
     return answer.refuse(handle, 403, nowhere, audit)
   end
-  local path = headers:get(":path"):match("^[^?]*")
+  local path = headers:get(":path")
+  local query = path:find("?", 1, true)
+  path = query and path:sub(1, query - 1) or path
   local counts = path == MESSAGES
   if not counts and path ~= COUNT_TOKENS then
     return answer.refuse(handle, 404, "Not found", audit)
@@ -171,7 +221,7 @@ local function decide(handle)
   end
   audit.apiKeyRef, audit.fingerprint = row.ref, key.fingerprint
   local granted = math.min(found.max_tokens or present.policy.default_max_tokens, role.max_tokens)
-  local reason = next(found.nested) and forbidden(present, open, found, granted, counts)
+  local reason = found.nested and forbidden(present, open, found, granted, counts)
   if reason then
     return answer.refuse(handle, 403, reason, audit)
   end
@@ -192,7 +242,6 @@ local function decide(handle)
   -- All that a client sent of these goes.
   headers:remove("x-api-key")
   headers:add("x-api-key", key.bytes)
-  headers:remove("anthropic-workspace-id")
   if row.organization then
     headers:add("anthropic-workspace-id", present.policy.workspace_id)
   end
@@ -210,14 +259,14 @@ function envoy_on_request(handle)
 end
 
 function envoy_on_response(handle)
-  local headers = handle:headers()
-  local kind = headers:get("content-type") or ""
+  local kind = handle:headers():get("content-type") or ""
   local streams = kind:find("text/event-stream", 1, true) ~= nil
-  if headers:get(":status") ~= "200" or not streams and not kind:find("json", 1, true) then
+  if not streams and not kind:find("json", 1, true) then
     return
   end
-  local ok, found = pcall(usage.of, streams, handle:bodyChunks())
-  if ok and found then
+  -- An error in here ends the reading, not the answer.
+  local found = usage.of(streams, handle:bodyChunks())
+  if found then
     handle:streamInfo():dynamicMetadata():set("anthropic-rbac", "usage", found)
   end
 end

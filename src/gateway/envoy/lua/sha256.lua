@@ -7,12 +7,14 @@ local bit = require("bit")
 local sha256
 do
   local band, bxor, bnot = bit.band, bit.bxor, bit.bnot
-  local ror, rshift, tobit, tohex = bit.ror, bit.rshift, bit.tobit, bit.tohex
+  local ror, rshift, tobit = bit.ror, bit.rshift, bit.tobit
 
   -- Most bytes of one input: more than a header may have.
   local MOST = 65536
   local padded = ffi.new("uint8_t[?]", MOST + 128)
   local schedule = ffi.new("int32_t[64]")
+  local words = ffi.new("int32_t[8]")
+  local hex = ffi.new("uint8_t[64]")
 
   -- The first 32 bits of the fractions of the roots of the first primes, as the standard has it.
   local K, H = ffi.new("int32_t[64]"), ffi.new("int32_t[8]")
@@ -34,8 +36,9 @@ do
     end
   end
 
-  -- The digest of `text`; nil when it is too long.
-  function sha256(text)
+  -- The first digits of the digest of `text`, all 64 when it is not said how many; nil when it is
+  -- too long.
+  function sha256(text, count)
     local length = #text
     if length > MOST then
       return nil
@@ -72,6 +75,14 @@ do
       h0, h1, h2, h3 = tobit(h0 + a), tobit(h1 + b), tobit(h2 + c), tobit(h3 + d)
       h4, h5, h6, h7 = tobit(h4 + e), tobit(h5 + f), tobit(h6 + g), tobit(h7 + h)
     end
-    return tohex(h0) .. tohex(h1) .. tohex(h2) .. tohex(h3) .. tohex(h4) .. tohex(h5) .. tohex(h6) .. tohex(h7)
+    words[0], words[1], words[2], words[3] = h0, h1, h2, h3
+    words[4], words[5], words[6], words[7] = h4, h5, h6, h7
+    -- One string and no more: every other one would be looked up and collected.
+    count = count or 64
+    for i = 0, count - 1 do
+      local digit = band(rshift(words[rshift(i, 3)], 28 - 4 * band(i, 7)), 15)
+      hex[i] = digit < 10 and 48 + digit or 87 + digit
+    end
+    return ffi.string(hex, count)
   end
 end
