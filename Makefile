@@ -24,7 +24,7 @@ CEDAR := --manifest-path benches/cedar/Cargo.toml --target-dir target/cedar
 FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
 # What `make gen` writes.
-GENERATED := crds docs/reference deploy/chart/files
+GENERATED := crds docs/reference deploy/chart/files deploy/components/monitoring/dashboard.json
 
 .PHONY: help
 help: ## list the targets
@@ -148,7 +148,7 @@ wall: ## the core compiles alone and pulls in nothing of Kubernetes, clocks or I
 	@scripts/wall.sh $(CARGO_ARGS)
 
 .PHONY: gen
-gen: ## write the generated files: the CRDs, the policy's JSON schema, reference pages, the chart's copies
+gen: ## write the generated files: the CRDs, the policy's JSON schema, reference pages, the chart's copies, the dashboard
 	rm -f crds/*.yaml
 	cargo run $(CARGO_ARGS) --quiet -- crds --out crds
 	mkdir -p docs/reference
@@ -156,6 +156,7 @@ gen: ## write the generated files: the CRDs, the policy's JSON schema, reference
 	rm -f docs/reference/*.md
 	cargo run $(CARGO_ARGS) --quiet -- reference --out docs/reference
 	scripts/gen-chart.sh
+	UPDATE_MONITORING=1 cargo test $(CARGO_ARGS) --quiet --test monitoring generated_one
 
 .PHONY: gen-check
 gen-check: gen ## fail if `make gen` changes or adds anything
@@ -166,9 +167,10 @@ gen-check: gen ## fail if `make gen` changes or adds anything
 	fi
 
 .PHONY: check-files
-check-files: ## kustomize builds, RBAC, Dockerfile
+check-files: ## kustomize builds, RBAC, Dockerfile, alerts
 	@scripts/check-deploy.sh
 	@scripts/check-dockerfile.sh
+	@scripts/check-monitoring.sh
 
 .PHONY: site
 site: ## the documents as a book, target/site/index.html, its links checked (needs Python; once about 2 min)

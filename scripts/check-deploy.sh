@@ -59,6 +59,13 @@ resources: [../deploy/base]
 components: [../deploy/components/without-guard]
 Y
 k kustomize "$overlay" >"$work/without-guard.yaml"
+cat >"$overlay/kustomization.yaml" <<'Y'
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [../deploy/base]
+components: [../deploy/components/monitoring]
+Y
+k kustomize "$overlay" >"$work/monitoring.yaml"
 k kustomize examples/seed >"$work/seed.yaml"
 
 bound='^  name: anthropic-rbac-secrets$'
@@ -94,7 +101,7 @@ parts=$(count -E '^ +name: production\.edge\.(data|keys|subjects-[0-9]{2})$' <"$
 [[ $parts == 66 ]] || die "the gateway must mount its data, its keys and 64 parts of subjects, not $parts objects"
 [[ $(count 'optional: true' <"$work/envoy.yaml") == 66 ]] || die "all that the gateway mounts beside its config must be optional"
 
-echo "kustomize: base, cluster-wide-secrets, secret-namespaces, gateway-pods, namespaced, without-guard, gateways/envoy, examples/seed"
+echo "kustomize: base, cluster-wide-secrets, secret-namespaces, gateway-pods, namespaced, without-guard, monitoring, gateways/envoy, examples/seed"
 
 # --- what an API server says --------------------------------------------------------
 start_control_plane "$work/control-plane"
@@ -108,6 +115,16 @@ strictly -f examples/seed
 [[ $(count -vE '^secret/|unchanged$' <"$work/applied") == 0 ]] || die "applied twice, the seed changes: $(cat "$work/applied")"
 strictly -f examples/quickstart
 strictly --server-side -f "$work/envoy.yaml"
+# The definitions that the Prometheus Operator has for its objects.
+operator=github.com/prometheus-operator/prometheus-operator@v0.85.0
+fetched=$(cd "$work" && go mod download -json "$operator") || die "no $operator: $fetched"
+grep -q '"Sum": "h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s="' <<<"$fetched" || die "$operator has another hash than it had"
+definitions=$(sed -nE 's/^\t"Dir": "(.*)",$/\1/p' <<<"$fetched")/example/prometheus-operator-crd
+for kind in prometheusrules servicemonitors; do
+  k create -f "$definitions/monitoring.coreos.com_$kind.yaml" >/dev/null
+  k wait --for=condition=Established "crd/$kind.monitoring.coreos.com" --timeout=30s >/dev/null
+done
+strictly --server-side -f "$work/monitoring.yaml"
 strictly --server-side -f "$work/cluster-wide.yaml"
 k delete clusterrolebinding anthropic-rbac-secrets >/dev/null
 strictly --server-side -f "$work/namespaces.yaml"

@@ -13,6 +13,7 @@
     reason = "the harness offers more than the tests use at any one time"
 )]
 
+mod alerts;
 mod audit;
 #[path = "../docs/block.rs"]
 mod block;
@@ -96,6 +97,7 @@ fn main() -> ExitCode {
         clock::tests(),
         staging::tests(),
         broken::tests(),
+        alerts::tests(),
         models::tests(),
         calendar::tests(),
         canary::tests(),
