@@ -167,10 +167,11 @@ gen-check: gen ## fail if `make gen` changes or adds anything
 	fi
 
 .PHONY: check-files
-check-files: ## kustomize builds, RBAC, Dockerfile, alerts
+check-files: ## kustomize builds, RBAC, Dockerfile, alerts, what a release is made with
 	@scripts/check-deploy.sh
 	@scripts/check-dockerfile.sh
 	@scripts/check-monitoring.sh
+	@scripts/check-release.sh
 
 .PHONY: site
 site: ## the documents as a book, target/site/index.html, its links checked (needs Python; once about 2 min)
@@ -192,6 +193,14 @@ lua: ## format the gateways' Lua
 deny: ## licences, advisories and sources of dependencies (needs cargo-deny; fetches the advisory list)
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is not installed: cargo install --locked cargo-deny" >&2; exit 1; }
 	cargo deny check
+
+.PHONY: sbom
+sbom: ## what the release binary is made of, target/anthropic-rbac.spdx.json, valid SPDX 2.3 (needs Python)
+	@scripts/check-sbom.sh
+
+.PHONY: reproducible
+reproducible: ## build the release twice, in places that lie elsewhere, and compare (two release builds; TARGET=...)
+	@scripts/reproducible.sh
 
 .PHONY: clean
 clean: ## remove what was built and rendered

@@ -11,10 +11,12 @@ mkdir -p "${CARGO_TARGET_DIR:-target}"
 out=$(realpath "${CARGO_TARGET_DIR:-target}")
 
 # Panics and assertions name source files; they must not say where those lay. Not in RUSTFLAGS, which
-# cargo makes part of the names of symbols. A mapping that comes later goes first.
-export REMAP="--remap-path-prefix=$HOME=/home --remap-path-prefix=$home=/cargo --remap-path-prefix=$PWD=/src --remap-path-prefix=$out=/target"
+# cargo makes part of the names of symbols. A mapping that comes later goes first, as it must where one
+# folder lies in another.
+printf -v REMAP -- '--remap-path-prefix=%s\n' "$HOME=/home" "$PWD=/src" "$out=/target" "$home=/src/cargo"
+export REMAP=${REMAP%$'\n'}
 export RUSTC_WRAPPER=$PWD/scripts/rustc-remapped.sh
-export CFLAGS="${CFLAGS:-} -ffile-prefix-map=$home=/cargo -ffile-prefix-map=$out=/target"
+export CFLAGS="${CFLAGS:-} -ffile-prefix-map=$out=/target -ffile-prefix-map=$home=/src/cargo"
 export CARGO_INCREMENTAL=0
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 

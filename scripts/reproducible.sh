@@ -17,19 +17,19 @@ unset CARGO_TARGET_DIR
 rm -rf "$work"
 home=${CARGO_HOME:-$HOME/.cargo}
 
-build() { # FOLDER: prints the hash of the binary
+build() { # FOLDER HOME: prints the hash of the binary
   local folder=$1 started=$SECONDS binary
-  mkdir -p "$folder/cargo/registry"
+  mkdir -p "$folder" "$2/registry"
   git archive HEAD | tar -x -C "$folder"
   # What was downloaded is used again; sources are unpacked anew, so that they lie elsewhere.
-  cp -R "$home/registry/index" "$folder/cargo/registry/"
-  ln -s "$(realpath "$home/registry/cache")" "$folder/cargo/registry/cache"
-  binary=$(CARGO_HOME=$folder/cargo CARGO_TARGET_DIR=$folder/built "$folder/scripts/release-build.sh" "$TARGET" | tail -n1)
+  cp -R "$home/registry/index" "$2/registry/"
+  ln -s "$(realpath "$home/registry/cache")" "$2/registry/cache"
+  binary=$(CARGO_HOME=$2 CARGO_TARGET_DIR=$folder/built "$folder/scripts/release-build.sh" "$TARGET" | tail -n1)
   sha256sum <"$binary" | cut -d' ' -f1
   echo "reproducible: built in $((SECONDS - started)) s, $(stat -c %s "$binary") bytes" >&2
 }
-one=$(build "$work/a")
-other=$(build "$work/another-folder/below")
+one=$(build "$work/a" "$work/a/cargo")
+other=$(build "$work/another-folder/below" "$work/home-of-cargo")
 if [[ $one != "$other" ]]; then
   echo "reproducible: two builds for $TARGET differ: $one and $other; compare the files under $work" >&2
   exit 1
