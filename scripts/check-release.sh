@@ -30,6 +30,11 @@ for file in .github/workflows/*.yml; do
   [[ $jobs == "$own" ]] || complain "$file: $jobs jobs, $own of them say what they may"
 done
 
+# The image gets the released binary in place of what the Dockerfile's first stage builds.
+place=$(sed -nE 's/^COPY --from=build (\S+) .*/\1/p' Dockerfile)
+grep -qF "\$built${place%/*}\"" .github/workflows/release.yml ||
+  complain "release.yml does not put the binary where the Dockerfile takes it from, $place"
+
 # --- what a tag must fit --------------------------------------------------------------
 version=$(sed -n '/^\[package\]/,/^$/ s/^version = "\(.*\)"/\1/p' Cargo.toml)
 scripts/release-notes.sh "v$version" >/dev/null || complain "CHANGELOG.md and Cargo.toml disagree"
