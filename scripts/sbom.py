@@ -17,8 +17,6 @@ import sys
 import tomllib
 import urllib.parse
 
-REGISTRY = "registry+https://github.com/rust-lang/crates.io-index"
-
 
 def run(*command):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -68,8 +66,7 @@ def described(package, checksums):
             }
         ],
     }
-    if package["source"] == REGISTRY:
-        found["downloadLocation"] = f"https://crates.io/api/v1/crates/{name}/{version}/download"
+    if (package["source"] or "").startswith("registry+"):
         found["checksums"] = [{"algorithm": "SHA256", "checksumValue": checksums[name, version]}]
     elif package["source"] is None:
         found["downloadLocation"] = f"git+{package['repository']}"
