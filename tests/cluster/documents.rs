@@ -58,6 +58,11 @@ async fn commands(cluster: &Cluster) -> Result<()> {
 
 /// How many pages and blocks there are, and what went wrong.
 async fn type_all(cluster: &Cluster) -> Result<(usize, usize, Vec<String>)> {
+    let namespaces: Api<Namespace> = Api::all(cluster.client());
+    for name in NAMESPACES {
+        // Another test's may be on its way out.
+        wait::until_gone(&namespaces, name, GONE).await?;
+    }
     cluster.kubectl_ok(&["apply", "--filename=examples/seed/00-namespaces.yaml"])?;
     let settings = Settings {
         leader_elect: true,

@@ -100,7 +100,7 @@ mod tests {
     /// What is typed for the program in a line of help: up to where the shell goes on.
     fn typed(line: &str) -> Option<Vec<String>> {
         let (_, line) = line.split_once("anthropic-rbac ")?;
-        let line = line.split(['|', '>', '&', '#']).next()?;
+        let line = line.split(['|', '>', '&', '#', ')']).next()?;
         // A text in quotes is one word.
         let mut words = vec!["anthropic-rbac".to_owned()];
         for (at, part) in line.split('"').enumerate() {
