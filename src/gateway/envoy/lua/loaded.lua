@@ -48,12 +48,34 @@ local function taken(handle)
   return versions
 end
 
-local function loaded(present, versions)
-  local known, files = present.policy, {}
-  for name, version in pairs(versions) do
-    files[#files + 1] = quoted(name) .. ":" .. quoted(version)
+-- The version that a file says of itself, as it lies there now; nil when it is not whole.
+local function lying(generation, name)
+  local text = files.read(generation, name) or ""
+  return text:sub(-3) == "]}\n" and text:match('^{"version_info":"(%x+)","resources":%[')
+end
+
+-- What is the matter with the API keys that the policy uses. Which they are is nobody's business.
+local function keyless(present)
+  local all, missing = 0, 0
+  for id, key in pairs(present.policy.keys) do
+    if key.usable then
+      all = all + 1
+      missing = missing + (policy.key(present.generation, id) and 0 or 1)
+    end
   end
-  table.sort(files)
+  return missing > 0 and string.format("%d of %d API keys: not there, or not whole", missing, all) or nil
+end
+
+local function loaded(present, versions)
+  local known, in_force = present.policy, {}
+  for name, version in pairs(versions) do
+    -- What lies there and was not taken would not be there after a restart.
+    if version == lying(present.generation, name) then
+      in_force[#in_force + 1] = quoted(name) .. ":" .. quoted(version)
+    end
+  end
+  table.sort(in_force)
+  local problem = present.problem or known and keyless(present)
   return table.concat({
     '{"workspace":',
     known and quoted(known.workspace) or "null",
@@ -66,9 +88,9 @@ local function loaded(present, versions)
     ',"differ":[',
     table.concat(known and differing(present) or {}, ","),
     ']},"files":{',
-    table.concat(files, ","),
+    table.concat(in_force, ","),
     '},"error":',
-    present.problem and quoted(present.problem) or "null",
+    problem and quoted(problem) or "null",
     "}\n",
   })
 end

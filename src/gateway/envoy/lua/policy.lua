@@ -187,6 +187,12 @@ do
     return known
   end
 
+  -- The bytes of a key of a generation; nil when they are not there, or are none of a key.
+  function policy.key(generation, id)
+    local bytes = files.read(generation, id)
+    return bytes and bytes:match("^(sk%-ant%-[%w%-_]+)\n?$")
+  end
+
   ffi.cdef("int memcmp(const void *one, const void *other, size_t length);")
 
   -- The first 32 bits of an id of hex digits.

@@ -20,8 +20,7 @@ local function key_of(present, id)
   end
   local found = keys[id]
   if not found then
-    local bytes = files.read(present.generation, id)
-    bytes = bytes and bytes:match("^(sk%-ant%-[%w%-_]+)\n?$")
+    local bytes = policy.key(present.generation, id)
     if not bytes then
       if files.generation() ~= present.generation then
         return key_of(policy.present("later"), id)
