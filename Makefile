@@ -14,8 +14,9 @@ PROPERTY_TESTS := properties
 NODE_TESTS := node
 GATEWAY_TESTS := gateways
 INSTALL_TESTS := install
+GITOPS_TESTS := gitops
 ALL_TESTS := $(sort $(basename $(notdir $(wildcard tests/*.rs))) $(notdir $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs))))
-OFFLINE_TESTS := $(filter-out $(CLUSTER_TESTS) $(PROPERTY_TESTS) $(NODE_TESTS) $(GATEWAY_TESTS) $(INSTALL_TESTS),$(ALL_TESTS))
+OFFLINE_TESTS := $(filter-out $(CLUSTER_TESTS) $(PROPERTY_TESTS) $(NODE_TESTS) $(GATEWAY_TESTS) $(INSTALL_TESTS) $(GITOPS_TESTS),$(ALL_TESTS))
 
 # A package with its own lock, so that only those who measure decisions build Cedar.
 CEDAR := --manifest-path benches/cedar/Cargo.toml --target-dir target/cedar
@@ -118,6 +119,10 @@ test-install: ## chart and kustomize make the same of the same choices, and an A
 node-test: ## tests on a real kubelet (root on Linux, else skipped); NODE_TRIES=50 measures more often
 	cargo test $(CARGO_ARGS) $(addprefix --test ,$(NODE_TESTS)) -- --nocapture
 
+.PHONY: test-gitops
+test-gitops: ## tests with real Flux and Argo CD (outside `test`: building them takes half an hour the first time)
+	cargo test $(CARGO_ARGS) $(addprefix --test ,$(GITOPS_TESTS)) -- --nocapture
+
 .PHONY: fuzz
 fuzz: ## look for a panic with each fuzz target for FUZZ_SECONDS (45; needs nightly Rust and cargo-fuzz)
 	@for target in $(FUZZ_TARGETS); do \
@@ -140,7 +145,7 @@ bench: ## measure decisions beside Cedar, planning, the release binary on an API
 lint: ## rustfmt and clippy, warnings denied, with and without the operator feature
 	cargo fmt --check
 	cargo clippy $(CARGO_ARGS) --all-targets -- -D warnings
-	cargo clippy $(CARGO_ARGS) $(addprefix --test ,$(CLUSTER_TESTS) $(NODE_TESTS) $(GATEWAY_TESTS) $(INSTALL_TESTS)) -- -D warnings
+	cargo clippy $(CARGO_ARGS) $(addprefix --test ,$(CLUSTER_TESTS) $(NODE_TESTS) $(GATEWAY_TESTS) $(INSTALL_TESTS) $(GITOPS_TESTS)) -- -D warnings
 	cargo clippy $(CARGO_ARGS) --lib --no-default-features -- -D warnings
 
 .PHONY: wall

@@ -45,14 +45,15 @@ trap 'exit 143' TERM
 
 in_module() { cd "$module" && GOWORK=off exec go "$@" </dev/null 9>&-; }
 
-# The name that `go build` would choose, except that etcd's is plain "server", and that there are two
-# Helms: helm3 and helm4.
+# The name that `go build` would choose, except where that is plain "server" or "cmd", and that there are
+# two Helms: helm3 and helm4.
 program_name() {
   local name=$1
   [[ $name =~ /v[0-9]+$ ]] && name=${name%/*}
   name=${name##*/}
   [[ $1 == go.etcd.io/etcd/server/* ]] && name=etcd
   [[ $1 =~ ^helm\.sh/helm/v([0-9]+)/ ]] && name=helm${BASH_REMATCH[1]}
+  [[ $1 == github.com/argoproj/argo-cd/* ]] && name=argocd
   printf '%s' "$name"
 }
 
