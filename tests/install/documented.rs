@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -124,20 +125,37 @@ fn same_names(path: &str, schema: &Value, values: &Value) -> Result<()> {
 
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// The blocks below a comment that begins like this: what else it says, and the block.
-fn blocks(comment: &str) -> Result<Vec<(String, String)>> {
+/// A code block of the page.
+struct Block {
+    section: String,
+    /// What the comment above it says, after what it was asked for by.
+    said: String,
+    text: String,
+}
+
+/// The blocks below a comment that begins like this.
+fn blocks(comment: &str) -> Result<Vec<Block>> {
     let text = fs::read_to_string(PAGE)?;
     let begin = format!("<!-- test: {comment}");
-    let blocks = text.split(&begin).skip(1).map(|rest| {
-        let (said, rest) = rest.split_once(" -->\n```")?;
-        let (_, block) = rest.split_once('\n')?;
-        let (block, _) = block.split_once("```")?;
-        let block = block.replace("REGISTRY", "registry.example");
-        Some((said.trim().to_owned(), block.replace("sha256:...", DIGEST)))
-    });
-    blocks
-        .collect::<Option<_>>()
-        .context("a comment without a block")
+    let mut blocks = Vec::new();
+    for section in text.split("\n## ").skip(1) {
+        let (heading, rest) = section.split_once('\n').context("a heading alone")?;
+        for rest in rest.split(&begin).skip(1) {
+            let block = || {
+                let (said, rest) = rest.split_once(" -->\n```")?;
+                let (_, block) = rest.split_once('\n')?;
+                let (block, _) = block.split_once("```")?;
+                let block = block.replace("REGISTRY", "registry.example");
+                Some(Block {
+                    section: heading.to_owned(),
+                    said: said.trim().to_owned(),
+                    text: block.replace("sha256:...", DIGEST),
+                })
+            };
+            blocks.push(block().context("a comment without a block")?);
+        }
+    }
+    Ok(blocks)
 }
 
 /// A checkout with the files that the page makes, and with kubectl and Helm on its path.
@@ -148,10 +166,10 @@ fn checkout() -> Result<TempDir> {
         copy.arg("-r").arg(part).arg(folder.path());
         succeeded(&copy.current_dir(env!("CARGO_MANIFEST_DIR")).output()?)?;
     }
-    for (name, text) in blocks("file ")? {
-        let file = folder.path().join(name);
+    for block in blocks("file ")? {
+        let file = folder.path().join(block.said);
         fs::create_dir_all(file.parent().context("a file is in a folder")?)?;
-        fs::write(file, text)?;
+        fs::write(file, block.text)?;
     }
     let programs = folder.path().join("programs");
     fs::create_dir(&programs)?;
@@ -162,30 +180,49 @@ fn checkout() -> Result<TempDir> {
 }
 
 fn commands() -> Result<()> {
-    let cluster = Cluster::start()?;
-    let checkout = checkout()?;
-    let programs = checkout.path().join("programs");
-    let path = std::env::var("PATH").unwrap_or_default();
     let blocks = blocks("by tests/install/documented.rs")?;
-    ensure!(
-        blocks.len() >= 8,
-        "the page has {} blocks to run",
-        blocks.len()
-    );
-    for (_, block) in blocks {
-        let output = Command::new("bash")
-            .args(["-euo", "pipefail", "-c", &block])
-            .current_dir(checkout.path())
-            .env_remove("CARGO_TARGET_DIR")
-            .env("HOME", checkout.path())
-            .env("KUBECONFIG", cluster.kubeconfig())
-            .env("PATH", format!("{}:{path}", programs.display()))
-            .output()?;
-        succeeded(&output).with_context(|| block)?;
+    let ways = ["Helm", "Kustomize", "One file"];
+    for way in ways {
+        let cluster = Cluster::start()?;
+        let checkout = checkout()?;
+        let run = |block: &Block| run(&cluster, checkout.path(), &block.text);
+        let installs: Vec<&Block> = blocks.iter().filter(|block| block.section == way).collect();
+        ensure!(!installs.is_empty(), "the page has no commands for {way}");
+        for block in installs {
+            run(block)?;
+        }
+        let there = ["get", "deployment", "anthropic-rbac", "-n", NAMESPACE];
+        cluster.ok(&there, "")?;
+        let rest = blocks
+            .iter()
+            .filter(|block| !ways.contains(&block.section.as_str()))
+            .filter(|block| block.text.starts_with("helm ") == (way == "Helm"));
+        for block in rest {
+            run(block)?;
+        }
+        let left = ["get", "crd,clusterroles,deployments", "-A", "-o=name"];
+        let left = cluster.ok(&left, "")?;
+        let ours = left.lines().filter(|name| name.contains("anthropic-rbac"));
+        // Helm leaves the three CRDs, for whoever made objects of them.
+        let expected = if way == "Helm" { 3 } else { 0 };
+        ensure!(ours.count() == expected, "{way} leaves {left}");
     }
-    let left = ["get", "crd,clusterroles,deployments", "-A", "-o=name"];
-    let left = cluster.ok(&left, "")?;
-    ensure!(!left.contains("anthropic-rbac"), "it leaves {left}");
+    Ok(())
+}
+
+/// As somebody types it in a checkout.
+fn run(cluster: &Cluster, checkout: &Path, commands: &str) -> Result<()> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let programs = checkout.join("programs");
+    let output = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", commands])
+        .current_dir(checkout)
+        .env_remove("CARGO_TARGET_DIR")
+        .env("HOME", checkout)
+        .env("KUBECONFIG", cluster.kubeconfig())
+        .env("PATH", format!("{}:{path}", programs.display()))
+        .output()?;
+    succeeded(&output).with_context(|| commands.to_owned())?;
     Ok(())
 }
 

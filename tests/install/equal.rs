@@ -1,12 +1,15 @@
 //! That the install forms yield the same objects. Must not know what is in them.
 
+use std::fs;
+use std::process::Command;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::forms::FORMS;
-use crate::helm::{CHART, Helm, NAMESPACE};
-use crate::kubectl::kustomize;
-use crate::objects::{Objects, differences};
+use crate::helm::{CHART, Helm, NAMESPACE, succeeded};
+use crate::kubectl::{kubectl, kustomize};
+use crate::objects::{self, Objects, differences};
 use crate::suite::{Test, test};
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -14,6 +17,10 @@ pub(crate) fn tests() -> Vec<Test> {
         test(
             "equal: Helm and kustomize make the same objects of the same choices",
             helm_and_kustomize,
+        ),
+        test(
+            "equal: the chart and the files of a release make the same objects, of the same bytes each time",
+            released,
         ),
         test(
             "equal: old and new Helm make the same objects",
@@ -61,7 +68,7 @@ fn take_what_only_one_can_have(helm: &mut Objects, kustomize: &mut Objects) -> R
 
 /// Name and version, which are the operator's.
 fn chart() -> Result<String> {
-    let text = std::fs::read_to_string(format!("{CHART}/Chart.yaml"))?;
+    let text = fs::read_to_string(format!("{CHART}/Chart.yaml"))?;
     let chart: Value = serde_saphyr::from_str(&text)?;
     for field in ["version", "appVersion"] {
         ensure!(
@@ -70,6 +77,45 @@ fn chart() -> Result<String> {
         );
     }
     Ok(concat!("anthropic-rbac-", env!("CARGO_PKG_VERSION")).to_owned())
+}
+
+fn released() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
+    for out in [&first, &second] {
+        let output = Command::new("scripts/dist.sh")
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("OUT", out)
+            .env("KUBECTL", kubectl()?)
+            .env("IMAGE", "registry.example:5000/anthropic-rbac")
+            .env("DIGEST", format!("sha256:{}", "a".repeat(64)))
+            .output()?;
+        succeeded(&output).context("scripts/dist.sh")?;
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&first)? {
+        let name = entry?.file_name();
+        let same = fs::read(first.join(&name))? == fs::read(second.join(&name))?;
+        ensure!(same, "{name:?} has other bytes the second time");
+        files.push(name);
+    }
+    ensure!(files.len() == 4, "a release has {files:?}");
+
+    let packed = first.join(chart()? + ".tgz");
+    let packed = packed.to_str().context("a path in UTF-8")?;
+    let mut by_helm = Helm::V4.render_packed(packed)?;
+    let mut static_yaml = objects::read(&fs::read_to_string(first.join("install.yaml"))?)?;
+    take_what_only_one_can_have(&mut by_helm, &mut static_yaml)?;
+    let differences = differences(&by_helm, &static_yaml);
+    ensure!(differences.is_empty(), "{differences:#?}");
+    let deployment = &by_helm[&format!("Deployment {NAMESPACE}/anthropic-rbac")];
+    let image = &deployment["spec"]["template"]["spec"]["containers"][0]["image"];
+    let wanted = format!(
+        "registry.example:5000/anthropic-rbac@sha256:{}",
+        "a".repeat(64)
+    );
+    ensure!(image == &wanted, "{image}");
+    Ok(())
 }
 
 fn old_and_new_helm() -> Result<()> {

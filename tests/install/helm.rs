@@ -64,6 +64,12 @@ impl Helm {
         let output = self.on_chart(&verb, values)?;
         objects::read(&succeeded(&output).with_context(|| format!("{self:?} of {values}"))?)
     }
+
+    /// A packed chart as it is, where it is installed.
+    pub(crate) fn render_packed(self, chart: &str) -> Result<Objects> {
+        let arguments = ["template", "anthropic-rbac", chart, "-n", NAMESPACE];
+        objects::read(&succeeded(&self.command(&arguments)?.output()?)?)
+    }
 }
 
 /// Values in a file, for as long as this lives.

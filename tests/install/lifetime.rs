@@ -74,12 +74,12 @@ fn upgrade(release: &Release, made: &Things) -> Result<()> {
         "an upgrade wrote to what people made"
     );
 
-    let definitions = || cluster.ok(&["get", "crd", "-o=jsonpath={..resourceVersion}"], "");
+    let definitions = || cluster.ok(&["get", "crd", "-o=jsonpath={..metadata.generation}"], "");
     let before = definitions()?;
     release.helm("upgrade", Path::new(CHART), VALUES, &[])?;
     ensure!(
         definitions()? == before,
-        "an upgrade to the same wrote to the CRDs"
+        "an upgrade to the same changed the CRDs"
     );
     Ok(())
 }
