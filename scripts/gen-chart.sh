@@ -17,6 +17,10 @@ for name in gateway-pods-role guard leader-election operator-role pod-disruption
   service service-account user-roles; do
   copy "deploy/base/$name.yaml" "$name.yaml"
 done
+for name in prometheus-rule service-monitor; do
+  copy "deploy/components/monitoring/$name.yaml" "$name.yaml"
+done
+cp deploy/components/monitoring/dashboard.json "$files/dashboard.json"
 copy deploy/components/gateway-pods/role-bindings.yaml gateway-pods-in-namespace.yaml
 copy deploy/components/secret-namespaces/role-bindings.yaml secrets-in-namespace.yaml
 copy deploy/overlays/cluster-wide-secrets/cluster-role-binding.yaml secrets-everywhere.yaml

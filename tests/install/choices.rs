@@ -100,6 +100,18 @@ fn choices() -> Vec<(&'static str, &'static str, String, Value)> {
             "/spec/template/metadata/annotations",
             json!({"note": "true", "kubectl.kubernetes.io/default-container": "operator"}),
         ),
+        (
+            "monitoring: {enabled: true, labels: {release: prometheus}}",
+            "PrometheusRule anthropic-rbac-system/anthropic-rbac",
+            "/metadata/labels/release".to_owned(),
+            json!("prometheus"),
+        ),
+        (
+            "monitoring: {enabled: true, labels: {release: prometheus}}",
+            "ServiceMonitor anthropic-rbac-system/anthropic-rbac",
+            "/metadata/labels/release".to_owned(),
+            json!("prometheus"),
+        ),
         label(crd),
         label(DEPLOYMENT),
         label("ClusterRole anthropic-rbac"),

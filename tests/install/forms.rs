@@ -118,6 +118,16 @@ patches:
         )],
     ),
     form(
+        "monitored",
+        "monitoring: {enabled: true}",
+        &[(
+            "kustomization.yaml",
+            "
+resources: ['@/base']
+components: ['@/components/monitoring']",
+        )],
+    ),
+    form(
         "without the guard",
         "guard: {enabled: false}",
         &[(
