@@ -1,7 +1,7 @@
 //! Argo CD: its application-controller and repo-server, with the settings of `deploy/gitops/argocd` and the
 //! rights of `controllers/argocd.yaml`. Must not know what they apply.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{env, fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use kube::{
@@ -220,13 +220,15 @@ impl<'a> Argo<'a> {
     }
 }
 
-/// Whether applying this commit has ended, well or not.
+/// Whether applying this commit has ended, well or not, or is to be tried again.
 fn is_over(object: &Value, commit: &str) -> bool {
     let state = &object["status"]["operationState"];
+    let again = state["message"]
+        .as_str()
+        .is_some_and(|message| message.contains("Retrying attempt"));
+    let ended = ["Succeeded", "Failed", "Error"];
     state["syncResult"]["revision"] == commit
-        && ["Succeeded", "Failed", "Error"]
-            .iter()
-            .any(|phase| state["phase"] == *phase)
+        && (again || ended.iter().any(|phase| state["phase"] == *phase))
 }
 
 /// Whether Argo CD sees no difference, and its health.
@@ -256,8 +258,13 @@ pub(crate) fn health(application: &Value, kind: &str, name: &str) -> (String, St
 
 fn component(cluster: &Cluster, home: &Path, name: &str) -> Result<Command> {
     let mut command = program::command("argocd/argocd")?;
+    // It calls kustomize and git.
+    let mut path = program::built()?.join("kustomize").into_os_string();
+    path.push(":");
+    path.push(env::var_os("PATH").unwrap_or_default());
     command
         .arg("--logformat=text")
+        .env("PATH", path)
         .env("ARGOCD_BINARY_NAME", name)
         .env(
             "KUBECONFIG",

@@ -162,7 +162,6 @@ async fn told(cluster: &Cluster) -> Result<()> {
         .until("search", |object| judged(object) == "Synced Degraded")
         .await?;
     let (_, message) = health(&seen, "ApiKeyRef", "search");
-    eprintln!("\nbroken: {message}");
     ensure!(message.starts_with("SourceNotFound: "), "{message}");
 
     let commit = repository.revert()?;
@@ -185,14 +184,12 @@ async fn refused(cluster: &Cluster) -> Result<()> {
     )?;
     let commit = repository.commit("Misspell a kind")?;
     let said = complaint(&argo.applied("search", &commit).await?);
-    eprintln!("\ninvalid: {said}");
     ensure!(said.contains("spec.roleRef.kind"), "{said}");
     repository.revert()?;
 
     repository.edit("search/base/access.yaml", "name: user", "name: power")?;
     let commit = repository.commit("Ask for more")?;
     let said = complaint(&argo.applied("search", &commit).await?);
-    eprintln!("\nwidened: {said}");
     let words = "binding ApplicationRole power of Workspace claude/production takes the verb bind";
     ensure!(said.contains(words), "{said}");
     assert_eq!(stage::versions(cluster).await?, before);
@@ -231,7 +228,7 @@ async fn pruned(cluster: &Cluster) -> Result<()> {
 
     // Keys and the Workspace go, and everything that was made from them; sources are not ours. Argo CD
     // empties an Application only when it is told to.
-    repository.edit("search/base/kustomization.yaml", "- key.yaml\n", "[]\n")?;
+    repository.edit("search/base/kustomization.yaml", "- key.yaml\n", "  []\n")?;
     repository.write("platform/production/kustomization.yaml", "resources: []\n")?;
     let commit = repository.commit("Give it up")?;
     for application in APPLICATIONS {

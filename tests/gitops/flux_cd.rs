@@ -212,7 +212,7 @@ async fn pruned(cluster: &Cluster) -> Result<()> {
     assert_eq!(stage::outputs(cluster).await?, all);
 
     // A key goes, and its target with it; the source is not ours.
-    repository.edit("search/base/kustomization.yaml", "- key.yaml\n", "[]\n")?;
+    repository.edit("search/base/kustomization.yaml", "- key.yaml\n", "  []\n")?;
     let commit = repository.commit("Take the key away")?;
     let verdict = flux.sync("search", &commit).await?;
     ensure!(verdict.ready, "{verdict:?}");
