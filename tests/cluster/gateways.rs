@@ -211,6 +211,7 @@ async fn loaded(cluster: &Cluster) -> Result<()> {
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": "edge-1", "namespace": home, "labels": {"app": "edge"}},
         "spec": {
+            "schedulerName": "none", // where there are kubelets they leave it alone
             "containers": [{"name": "envoy", "image": "example.com/envoy"}],
             "volumes": [{"name": "gateway", "configMap": {"name": "one.edge.data"}}],
         },

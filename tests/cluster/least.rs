@@ -407,6 +407,7 @@ impl<'a> Scene<'a> {
                     "apiVersion": "v1", "kind": "Pod",
                     "metadata": {"name": "edge", "namespace": home, "labels": {"app": "edge"}},
                     "spec": {
+                        "schedulerName": "none", // where there are kubelets they leave it alone
                         "containers": [{"name": "edge", "image": "example.com/edge"}],
                         "volumes": [{"name": "policy", "configMap": {"name": "hurried.policy"}}],
                     },
