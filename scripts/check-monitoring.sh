@@ -9,7 +9,7 @@ promtool=$(scripts/promtool.sh)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# A PrometheusRule holds a rule file.
+# A PrometheusRule holds a rule file; by the commands of docs/monitoring.md.
 sed -n '/^spec:/,$p' deploy/components/monitoring/prometheus-rule.yaml | sed '1d; s/^  //' >"$work/rules.yaml"
 "$promtool" check rules --lint=all --lint-fatal "$work/rules.yaml" >"$work/said" || { cat "$work/said" >&2; exit 1; }
 rules=$(grep -oE '[0-9]+ rules' "$work/said")
