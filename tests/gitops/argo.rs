@@ -220,15 +220,11 @@ impl<'a> Argo<'a> {
     }
 }
 
-/// Whether applying this commit has ended, well or not, or is to be tried again.
+/// Whether applying this commit has ended, well or not.
 fn is_over(object: &Value, commit: &str) -> bool {
     let state = &object["status"]["operationState"];
-    let again = state["message"]
-        .as_str()
-        .is_some_and(|message| message.contains("Retrying attempt"));
-    let ended = ["Succeeded", "Failed", "Error"];
-    state["syncResult"]["revision"] == commit
-        && (again || ended.iter().any(|phase| state["phase"] == *phase))
+    let mut ended = ["Succeeded", "Failed", "Error"].iter();
+    state["syncResult"]["revision"] == commit && ended.any(|phase| state["phase"] == *phase)
 }
 
 /// Whether Argo CD sees no difference, and its health.
