@@ -63,18 +63,20 @@ async fn type_all(cluster: &Cluster) -> Result<(usize, usize, Vec<String>)> {
         // Another test's may be on its way out.
         wait::until_gone(&namespaces, name, GONE).await?;
     }
+    // Before the operator starts, which tries again every half a minute only. The binding has
+    // another name than the one that readers are told to make.
+    for name in NAMESPACES {
+        cluster.kubectl_ok(&["create", "namespace", name])?;
+        let namespace = format!("--namespace={name}");
+        let role = "--clusterrole=anthropic-rbac-secrets";
+        let to = "--serviceaccount=anthropic-rbac-system:anthropic-rbac";
+        cluster.kubectl_ok(&["create", "rolebinding", "documents", &namespace, role, to])?;
+    }
     cluster.kubectl_ok(&["apply", "--filename=examples/seed/00-namespaces.yaml"])?;
     let settings = Settings {
         leader_elect: true,
         ..Settings::default()
     };
-    // Under another name than the one that readers are told to bind.
-    for namespace in ["auth", "claude", "search"] {
-        let namespace = format!("--namespace={namespace}");
-        let role = "--clusterrole=anthropic-rbac-secrets";
-        let to = "--serviceaccount=anthropic-rbac-system:anthropic-rbac";
-        cluster.kubectl_ok(&["create", "rolebinding", "documents", &namespace, role, to])?;
-    }
     let _operator = Operator::start(cluster, settings).await?;
     let kubectl = assets()?.join("kubectl");
     let (mut pages, mut blocks, mut wrong) = (0, 0, Vec::new());
