@@ -3,6 +3,7 @@
 # elsewhere and have names of other lengths. TARGET=… chooses for what; unset = musl if that target is
 # installed, else this machine's own. Takes two whole release builds, and 1 GiB under target/.
 set -euo pipefail
+shopt -s inherit_errexit # a build that fails is no hash
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 host=$(rustc -vV | sed -n 's/^host: //p')
