@@ -29,7 +29,7 @@ GENERATED := crds docs/reference deploy/chart/files deploy/components/monitoring
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## the release binary, target/release/anthropic-rbac
@@ -122,6 +122,16 @@ node-test: ## tests on a real kubelet (root on Linux, else skipped); NODE_TRIES=
 .PHONY: test-gitops
 test-gitops: ## tests with real Flux and Argo CD (outside `test`: building them takes half an hour the first time)
 	cargo test $(CARGO_ARGS) $(addprefix --test ,$(GITOPS_TESTS)) -- --nocapture
+
+.PHONY: test-cluster-oldest
+test-cluster-oldest: ## the cluster tests on the oldest Kubernetes that the chart takes (built once, about 7 min)
+	@export KUBERNETES="$$(sed -nE 's/^kubeVersion: ">=([0-9.]+)\.0-0"$$/\1/p' deploy/chart/Chart.yaml)"; \
+	: "$${KUBERNETES:?deploy/chart/Chart.yaml does not say which}"; \
+	$(MAKE) control-plane test-cluster
+
+.PHONY: node-test-installs
+node-test-installs: ## from nothing to ready and back by each documented way of installing, and an upgrade under load
+	NODE_INSTALLS=true cargo test $(CARGO_ARGS) $(addprefix --test ,$(NODE_TESTS)) -- install: --nocapture
 
 .PHONY: fuzz
 fuzz: ## look for a panic with each fuzz target for FUZZ_SECONDS (45; needs nightly Rust and cargo-fuzz)

@@ -1,17 +1,14 @@
 #!/usr/bin/env bash
 # Builds everything a node needs and prints the folder that holds it as the last line of stdout:
-# kubelet and kube-scheduler (kubernetes/go.mod), containerd, its shim and ctr (containerd/go.mod),
-# Debian's runc, CNI plugins and busybox, unpacked and not installed, and the images. Progress goes to
-# stderr. Instant when nothing changed, but for the operator's image, which follows its sources.
-#
-# PROFILE=release puts the release binary into the image; unset = the one that `cargo build` makes.
-# CARGO_TARGET_DIR is honoured.
+# kubelet and kube-scheduler (kubernetes/go.mod), containerd, its shim and ctr (containerd/go.mod), and
+# what images.sh makes; with NODE_INSTALLS=true also Helm and kube-router (network-policy/go.mod).
+# Progress goes to stderr. Instant when nothing changed, but for the operator's image, which follows its
+# sources. CARGO_TARGET_DIR is honoured.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 say() { printf 'node: %s\n' "$*" >&2; }
-die() { say "$*"; exit 1; }
 
 target=${CARGO_TARGET_DIR:-$root/target}
 mkdir -p "$target/node"
@@ -27,20 +24,15 @@ stamped=k8s.io/component-base/version
   "-s -w -X $stamped.gitVersion=$version -X $stamped.gitMajor=$major -X $stamped.gitMinor=$minor"
 "$root/scripts/go-tools.sh" "$here/containerd" "$out/containerd" containerd
 
-# --- Debian's runc, CNI plugins and busybox -----------------------------------------
-debian=$out/debian
-if [[ ! -f $debian/.complete ]]; then
-  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
-    die "runc, busybox and CNI plugins come from Debian packages, and there is no apt-get here"
-  say "fetching runc, busybox-static and containernetworking-plugins"
-  rm -rf "$debian"
-  mkdir -p "$debian/packages"
-  (cd "$debian/packages" && apt-get download runc busybox-static containernetworking-plugins >/dev/null 2>"$debian/log") ||
-    die "apt-get download failed: $(tail -n1 "$debian/log"); perhaps 'apt-get update' first"
-  for package in "$debian"/packages/*.deb; do dpkg-deb --extract "$package" "$debian"; done
-  rm -r "$debian/packages" "$debian/log"
-  touch "$debian/.complete"
+# --- for installing -----------------------------------------------------------------
+# Helm, and what enforces NetworkPolicies.
+if [[ -n ${NODE_INSTALLS:-} ]]; then
+  ln -sfn "$("$root/tests/install/build.sh" </dev/null | tail -n1)" "$out/helm"
+  "$root/scripts/go-tools.sh" "$here/network-policy" "$out/network-policy" "network policy"
 fi
+
+# --- images, and what Debian has ----------------------------------------------------
+"$here/images.sh" </dev/null >/dev/null
 
 # --- Envoy and the Claude SDKs ------------------------------------------------------
 # Where Python cannot install them there is no test of them.
@@ -48,42 +40,4 @@ if python3 -c 'import ensurepip, venv' 2>/dev/null; then
   ln -sfn "$("$root/tests/gateways/install.sh" </dev/null | tail -n1)" "$out/gateways"
 fi
 
-# --- images -------------------------------------------------------------------------
-images=$out/images
-mkdir -p "$images"
-busybox=$debian/bin/busybox
-[[ -x $busybox ]] || busybox=$debian/usr/bin/busybox
-staging=$(mktemp -d "$out/staging.XXXXXX")
-trap 'rm -rf "$staging"' EXIT
-
-if [[ ! -f $images/busybox.tar || ! -f $images/pause.tar ]]; then
-  umask 022
-  mkdir -p "$staging/pause/bin" "$staging/busybox/"{bin,etc,tmp}
-  chmod 1777 "$staging/busybox/tmp"
-  cp "$busybox" "$staging/pause/bin/"
-  # What a pod's sandbox runs only has to be there.
-  "$here/image.sh" "$images/pause.tar" node.local/pause:1 "$staging/pause" \
-    '{"Entrypoint":["/bin/busybox","sleep","2147483647"]}'
-  cp "$busybox" "$staging/busybox/bin/"
-  for applet in $("$busybox" --list); do [[ $applet == busybox ]] || ln -s busybox "$staging/busybox/bin/$applet"; done
-  printf 'root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n' >"$staging/busybox/etc/passwd"
-  "$here/image.sh" "$images/busybox.tar" docker.io/library/busybox:node "$staging/busybox" \
-    '{"Env":["PATH=/bin"],"Cmd":["sh"]}'
-fi
-
-# The same binary that the Dockerfile makes, but for the C library: glibc's, linked statically, since a
-# machine need not have musl's target. Only the last step differs from an ordinary build.
-profile=${PROFILE:-dev}
-folder=$profile
-[[ $profile == dev ]] && folder=debug
-say "building the operator for its image"
-(cd "$root" && "${CARGO:-cargo}" rustc ${CI:+--locked} --quiet --profile "$profile" --bin anthropic-rbac -- -C target-feature=+crt-static) >&2
-mkdir "$staging/operator"
-cp "$target/$folder/anthropic-rbac" "$staging/binary"
-! readelf --program-headers "$staging/binary" | grep -q INTERP || die "the operator's binary is not static"
-strip "$staging/binary"
-if ! cmp -s "$staging/binary" "$images/.operator-binary" || [[ $root/Dockerfile -nt $images/operator.tar || $here/image.sh -nt $images/operator.tar ]]; then
-  "$here/operator-image.sh" "$staging/binary" "$images/operator.tar"
-  mv "$staging/binary" "$images/.operator-binary"
-fi
 printf '%s\n' "$out"

@@ -79,6 +79,13 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Gives an image of the node another name, as if it had been pulled by that.
+    pub(crate) fn tag(&mut self, image: &str, name: &str) -> Result<()> {
+        self.run.say(&format!("tag {image} {name}"))?;
+        self.run.wait_for("TAGGED")?;
+        Ok(())
+    }
+
     /// Ends it.
     pub(crate) fn stop(&mut self) {
         self.run.stop();

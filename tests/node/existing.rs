@@ -1,16 +1,14 @@
 //! The tests on a cluster that somebody else runs and a kubeconfig names, as on kind: this program
 //! starts itself again beside another cluster.
 
-use std::{
-    env,
-    process::{Command, Stdio},
-};
+use std::{env, process::Command};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::{
     cluster::Cluster,
     control_plane::{self, ControlPlane},
+    fresh,
     suite::{Test, existing_cluster, test},
 };
 
@@ -36,24 +34,17 @@ async fn elsewhere(cluster: &Cluster) -> Result<()> {
     path.push(":");
     path.push(env::var_os("PATH").unwrap_or_default());
     for test in TESTS {
-        let output = Command::new("nsenter")
+        let mut beside = Command::new("nsenter");
+        beside
             .arg(format!("--net=/proc/{}/ns/net", node.id()))
             .arg("--")
             .arg(env::current_exe()?)
-            .args(["--exact", test])
             .env_remove(crate::BUILT)
             .env("USE_EXISTING_CLUSTER", "true")
             .env("KUBECONFIG", node.kubeconfig())
             // kubectl is what users have.
-            .env("PATH", &path)
-            .stdin(Stdio::null())
-            .output()?;
-        let stdout = String::from_utf8_lossy(&output.stdout);
-        ensure!(
-            output.status.success() && stdout.contains("1 passed"),
-            "{stdout}{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+            .env("PATH", &path);
+        fresh::one(beside, test)?;
     }
     Ok(())
 }

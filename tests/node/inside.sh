@@ -87,8 +87,18 @@ done
 for image in "$built"/images/*.tar; do c images import --no-unpack=false "$image" >/dev/null; done
 "$built/kubernetes/kubelet" --config "$dir/kubelet.yaml" --kubeconfig "$dir/kubelet.kubeconfig" \
   --root-dir "$dir/kubelet" --hostname-override n1 --node-ip "$address" >>"$dir/kubelet.log" 2>&1 &
-kubelet=$!
+enforce_policies() { # once the node is known
+  "$built/controlplane/kubectl" --kubeconfig="$dir/kubeconfig" wait --for=create node/n1 --timeout=60s
+  export PATH=$built/debian/iptables:$built/debian/usr/sbin:$PATH
+  XTABLES_LIBDIR=$(printf '%s' "$built"/debian/usr/lib/*/xtables)
+  LD_LIBRARY_PATH=${XTABLES_LIBDIR%/*}
+  export XTABLES_LIBDIR LD_LIBRARY_PATH
+  # kube-router would leave the API server's address alone, if it took it for a Service's.
+  exec "$built/network-policy/kube-router" --run-firewall --run-router=false --run-service-proxy=false \
+    --kubeconfig="$dir/kubeconfig" --hostname-override=n1 --service-cluster-ip-range=10.254.0.0/24 --health-port=0
+}
+if [[ -n ${NODE_INSTALLS:-} ]]; then enforce_policies >>"$dir/kube-router.log" 2>&1 & fi
 echo started >"$dir/kubelet.started"
-wait -n $containerd $kubelet
-echo "containerd or kubelet ended" >&2
+wait -n
+echo "containerd, kubelet or kube-router ended" >&2
 exit 1

@@ -4,10 +4,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::{cluster::Cluster, operator};
+use crate::{cluster::Cluster, fresh, operator};
 
-/// Applies `deploy/base` as it is, and waits until the operator runs.
+/// Applies `deploy/base` as it is, and waits until the operator runs; unless the test is to begin
+/// with nothing.
 pub(crate) async fn install(cluster: &Cluster) -> Result<()> {
+    if fresh::is_here() {
+        return Ok(());
+    }
     cluster.kubectl_ok(&[
         "apply",
         "--server-side",

@@ -157,7 +157,7 @@ async fn undisturbed(
 }
 
 /// Everything's versions, once nothing changes any more.
-async fn settled(cluster: &Cluster, namespace: &str) -> Result<resource::Versions> {
+pub(crate) async fn settled(cluster: &Cluster, namespace: &str) -> Result<resource::Versions> {
     let quiet = Duration::from_secs(1);
     let config_maps =
         kube::Api::<k8s_openapi::api::core::v1::ConfigMap>::namespaced(cluster.client(), namespace);
@@ -166,7 +166,7 @@ async fn settled(cluster: &Cluster, namespace: &str) -> Result<resource::Version
 }
 
 /// What was written, sorted. What a rollout's own pods do is not the operator's doing.
-fn written(requests: &Requests) -> Vec<String> {
+pub(crate) fn written(requests: &Requests) -> Vec<String> {
     let mut written: Vec<String> = requests
         .writes()
         .0

@@ -18,13 +18,17 @@ mod anthropic;
 mod audit;
 #[path = "../gateways/authority.rs"]
 mod authority;
+mod checkout;
 #[path = "../cluster/cluster.rs"]
 mod cluster;
 mod control_plane;
+mod document;
 mod edge;
 mod enforced;
 mod envoy;
 mod existing;
+mod forms;
+mod fresh;
 mod gateway;
 #[path = "../gateways/http.rs"]
 mod http;
@@ -32,6 +36,7 @@ mod hurry;
 mod install;
 mod killed;
 mod lifecycle;
+mod network;
 mod operator;
 mod pod;
 mod prompt;
@@ -43,6 +48,7 @@ mod script;
 mod sdk;
 #[path = "../cluster/suite.rs"]
 mod suite;
+mod upgrade;
 #[path = "../cluster/wait.rs"]
 mod wait;
 mod workload;
@@ -87,6 +93,9 @@ fn main() -> ExitCode {
             enforced::tests(),
             existing::tests(),
             killed::tests(),
+            forms::tests(),
+            network::tests(),
+            upgrade::tests(),
         ]
     };
     let tests = tests.into_iter().flatten();

@@ -4,7 +4,8 @@
 # Prints `READY DIR/kubeconfig` on stdout, then lives until its stdin closes or it gets SIGTERM or
 # SIGINT. A line `restart` on stdin cuts the node's power and turns it on again: every container,
 # kubelet and containerd are killed, and `READY …` comes once more when the node is back. `import FILE`
-# gives the node an image, and `IMPORTED` tells when it has it.
+# gives the node an image, and `IMPORTED` tells when it has it; `tag IMAGE NAME` gives an image another
+# name, as if it had been pulled by that, and `TAGGED` tells.
 #
 # Everything is in namespaces of its own: network (the caller's, who must have made one), mounts,
 # processes, IPC. Nothing is left when this script ends, however it does: the kernel kills what it
@@ -188,6 +189,11 @@ start_node() {
 # A node that was off for a moment still has its old status: it is back when it has renewed it.
 registered() { [[ -s $dir/kubelet.started ]] && k wait --for=condition=Ready node/n1 --timeout=1s; }
 
+images() { # ARGS…: containerd is in the node's mounts
+  nsenter --mount="/proc/$node/ns/mnt" "$built/containerd/ctr" --address /run/containerd.sock --namespace k8s.io \
+    images "$@" >>"$dir/node.log" 2>&1
+}
+
 sweep
 start_control_plane
 start_node
@@ -209,10 +215,13 @@ while true; do
     printf 'READY %s\n' "$dir/kubeconfig"
     ;;
   import\ *)
-    # containerd is in the node's mounts.
-    nsenter --mount="/proc/$node/ns/mnt" "$built/containerd/ctr" --address /run/containerd.sock --namespace k8s.io \
-      images import --no-unpack=false "${command_line#import }" >>"$dir/node.log" 2>&1 || fail node "cannot import ${command_line#import }"
+    images import --no-unpack=false "${command_line#import }" || fail node "cannot $command_line"
     echo IMPORTED
+    ;;
+  tag\ *)
+    read -r _ image name <<<"$command_line"
+    images tag "$image" "$name" || fail node "cannot $command_line"
+    echo TAGGED
     ;;
   *) say "unknown: $command_line" ;;
   esac
