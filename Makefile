@@ -107,10 +107,6 @@ test-gateways-long: ## the same with 1,000,000 generated requests
 test-cluster: ## tests on a real API server: KUBECONFIG's, else KUBEBUILDER_ASSETS', else the built one (NAMESPACED=all: also with Roles only)
 	cargo test $(CARGO_ARGS) $(addprefix --test ,$(CLUSTER_TESTS))
 
-.PHONY: test-cluster-oldest
-test-cluster-oldest: ## the same on the oldest supported Kubernetes
-	@KUBERNETES=1.33 $(MAKE) control-plane test-cluster
-
 .PHONY: test-install
 test-install: ## chart and kustomize make the same of the same choices, and an API server takes it
 	cargo test $(CARGO_ARGS) $(addprefix --test ,$(INSTALL_TESTS))

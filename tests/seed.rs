@@ -7,46 +7,10 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-/// `ROLE_CONFIG` of the guide: allowed, models, `max_tokens`, requests per minute.
-struct RoleConfig {
-    allowed: bool,
-    models: &'static [&'static str],
-    max_tokens: u64,
-    rpm_limit: u64,
-}
+use guide::{HAIKU, OPUS, SONNET, create_message, role_config};
 
-const HAIKU: &str = "claude-haiku-4-20250514";
-const SONNET: &str = "claude-sonnet-4-20250514";
-const OPUS: &str = "claude-opus-4-20250514";
-
-fn role_config(role: &str) -> RoleConfig {
-    let all: &[&str] = &[HAIKU, SONNET, OPUS];
-    let (allowed, models, max_tokens, rpm_limit): (_, &[&str], _, _) = match role {
-        "viewer" => (false, &[], 0, 0),
-        "user" => (true, &[HAIKU], 512, 10),
-        "power" => (true, all, 4096, 60),
-        "admin" => (true, all, 8192, 200),
-        other => panic!("the guide has no role {other}"),
-    };
-    RoleConfig {
-        allowed,
-        models,
-        max_tokens,
-        rpm_limit,
-    }
-}
-
-/// The guide's `create_message`, up to the call it makes: what it sends, or what it raises.
-fn create_message(role: &str, model: &str, max_tokens: Option<u64>) -> Result<u64, String> {
-    let config = role_config(role);
-    if !config.allowed {
-        return Err("Role does not allow API access".to_owned());
-    }
-    if !config.models.contains(&model) {
-        return Err(format!("Role cannot access model: {model}"));
-    }
-    Ok(max_tokens.unwrap_or(1024).min(config.max_tokens))
-}
+#[path = "gateways/guide.rs"]
+mod guide;
 
 fn check(subject: &str, model: &str, max_tokens: Option<u64>) -> (i32, Value) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_anthropic-rbac"));

@@ -43,6 +43,10 @@ pub(crate) fn tests() -> Vec<Test> {
             "a gateway that has not loaded what was written is told of after two minutes, and once it has",
             loaded,
         ),
+        test(
+            "whatever a gateway says that has not loaded all, its Workspace says what it lacks",
+            lacking,
+        ),
     ]
 }
 
@@ -170,11 +174,11 @@ async fn jwt(config_maps: &Api<DynamicObject>, with: &[&str], without: &[&str]) 
 struct Says(Arc<Mutex<Value>>);
 
 impl Says {
-    /// All that is written now.
-    async fn all(&self, config_maps: &Api<DynamicObject>, home: &str) -> Result<()> {
-        let policy = config_maps.get("one.policy").await?;
+    /// All that is written now for this Workspace.
+    async fn all(&self, config_maps: &Api<DynamicObject>, home: &str, of: &str) -> Result<()> {
+        let policy = config_maps.get(&format!("{of}.policy")).await?;
         let policy = resource::policy(&policy).context("a policy")?;
-        let data = config_maps.get("one.edge.data").await?;
+        let data = config_maps.get(&format!("{of}.edge.data")).await?;
         let version = |file: &str| -> Result<Value> {
             let text = data.data["data"][file].as_str().context("a file")?;
             Ok(serde_json::from_str::<Value>(text)?["version_info"].clone())
@@ -183,14 +187,14 @@ impl Says {
         let files = files.map(|file| Ok((file.to_owned(), version(file)?)));
         let files: serde_json::Map<_, _> = files.into_iter().collect::<Result<_>>()?;
         *self.0.lock().expect("not poisoned") = json!({
-            "workspace": format!("{home}/one"), "config": "k", "revision": policy["revision"],
+            "workspace": format!("{home}/{of}"), "config": "k", "revision": policy["revision"],
             "subjects": {"expected": 1, "differ": []}, "files": files, "error": null,
         });
         Ok(())
     }
 
-    async fn serve(&self) -> Result<JoinHandle<()>> {
-        let listener = TcpListener::bind(SocketAddr::from((ADDRESS, 8081))).await?;
+    async fn serve(&self, at: Ipv4Addr) -> Result<JoinHandle<()>> {
+        let listener = TcpListener::bind(SocketAddr::from((at, 8081))).await?;
         let said =
             async |State(says): State<Self>| says.0.lock().expect("not poisoned").to_string();
         let router = Router::new()
@@ -202,30 +206,146 @@ impl Says {
     }
 }
 
-async fn loaded(cluster: &Cluster) -> Result<()> {
-    let namespace = cluster.namespace("loaded").await?;
-    let home = namespace.as_str();
-    let edge =
-        json!({"name": "edge", "type": "Envoy", "podSelector": {"matchLabels": {"app": "edge"}}});
+/// A Workspace with a gateway, and the gateway's pod, which runs at this address as its kubelet
+/// would say.
+async fn run_at(cluster: &Cluster, home: &str, name: &str, at: Ipv4Addr) -> Result<()> {
+    let labels = json!({"app": name});
+    let edge = json!({"name": "edge", "type": "Envoy", "podSelector": {"matchLabels": labels}});
+    let pod_name = format!("{name}-edge-1");
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": "edge-1", "namespace": home, "labels": {"app": "edge"}},
+        "metadata": {"name": pod_name, "namespace": home, "labels": labels},
         "spec": {
             "schedulerName": "none", // where there are kubelets they leave it alone
             "containers": [{"name": "envoy", "image": "example.com/envoy"}],
-            "volumes": [{"name": "gateway", "configMap": {"name": "one.edge.data"}}],
+            "volumes": [{"name": "gateway", "configMap": {"name": format!("{name}.edge.data")}}],
         },
     });
-    let objects = [workspace(home, "one", json!({"gateways": [edge]})), pod];
+    let objects = [workspace(home, name, json!({"gateways": [edge]})), pod];
     resource::create(cluster, &objects).await?;
-    let pods = api(&cluster.client(), "Pod", home);
-    // As its kubelet would say.
     let status = json!({"status": {
         "phase": "Running", "startTime": "2026-01-01T00:00:00Z",
-        "podIP": ADDRESS, "podIPs": [{"ip": ADDRESS}],
+        "podIP": at, "podIPs": [{"ip": at}],
     }});
-    pods.patch_status("edge-1", &PatchParams::default(), &Patch::Merge(status))
+    let pods = api(&cluster.client(), "Pod", home);
+    pods.patch_status(&pod_name, &PatchParams::default(), &Patch::Merge(status))
         .await?;
+    Ok(())
+}
+
+/// What a gateway says that has not loaded all, from what one says that has, and what its
+/// Workspace says then.
+type Lacks = (&'static str, fn(&mut Value), &'static str);
+
+const LACKS: [Lacks; 9] = [
+    (
+        "none",
+        |said| said["revision"] = Value::Null,
+        "has no policy",
+    ),
+    (
+        "torn",
+        |said| said["error"] = json!("policy.tsv: not whole"),
+        "cannot read its files: policy.tsv: not whole",
+    ),
+    (
+        "keyless",
+        |said| said["error"] = json!("1 of 2 API keys: not there, or not whole"),
+        "cannot read its files: 1 of 2 API keys: not there, or not whole",
+    ),
+    (
+        "subjects",
+        |said| said["subjects"]["differ"] = json!(["subjects-00"]),
+        "has other subjects than its policy: subjects-00",
+    ),
+    (
+        "rejected",
+        |said| said["files"] = json!({}),
+        "has not taken clusters.json: Envoy rejected it, or has not seen it yet",
+    ),
+    (
+        "older",
+        |said| said["files"]["jwt.json"] = json!("0123456789abcdef"),
+        "has not taken jwt.json",
+    ),
+    (
+        "behind",
+        |said| said["revision"] = json!("0123456789abcdef"),
+        "has revision 0123456789abcdef of the policy, not ",
+    ),
+    (
+        "elsewhere",
+        |said| said["workspace"] = json!("other/one"),
+        "has the files of Workspace other/one",
+    ),
+    (
+        "stranger",
+        |said| *said = json!("hello"),
+        "does not say what it has loaded",
+    ),
+];
+
+async fn lacking(cluster: &Cluster) -> Result<()> {
+    let namespace = cluster.namespace("lacking").await?;
+    let home = namespace.as_str();
+    let at = |i: usize| Ipv4Addr::new(127, 0, 9, u8::try_from(i).unwrap_or(u8::MAX));
+    for (i, (name, ..)) in LACKS.iter().enumerate() {
+        run_at(cluster, home, name, at(i + 1)).await?;
+    }
+    // Nobody serves there.
+    run_at(cluster, home, "silent", at(200)).await?;
+    allow_pods(cluster, home)?;
+    let _operator = Operator::start(
+        cluster,
+        Settings {
+            secrets_in: &[home],
+            ..Settings::default()
+        },
+    )
+    .await?;
+    let (workspaces, config_maps) = (
+        api(&cluster.client(), "Workspace", home),
+        api(&cluster.client(), "ConfigMap", home),
+    );
+    let mut told = vec![("silent", "does not answer")];
+    let mut serving = Vec::new();
+    for (i, (name, lacks, says_so)) in LACKS.into_iter().enumerate() {
+        for file in ["edge.data", "policy"] {
+            let name = format!("{name}.{file}");
+            wait::until(&config_maps, &name, SOON, |_| Some(())).await?;
+        }
+        let says = Says::default();
+        says.all(&config_maps, home, name).await?;
+        lacks(&mut says.0.lock().expect("not poisoned"));
+        serving.push((says.serve(at(i + 1)).await?, says));
+        told.push((name, says_so));
+    }
+    // All are late at the same time.
+    for (name, says_so) in told {
+        let message = wait::until(&workspaces, name, LIMIT, |object| {
+            let condition = resource::condition(object, "Programmed")?;
+            let late = condition["status"] == "False" && condition["reason"] == "NotLoaded";
+            late.then(|| condition["message"].as_str().map(str::to_owned))?
+        });
+        let message = message.await.with_context(|| name.to_owned())?;
+        let pod = format!("Pod {name}-edge-1 of gateway 'edge' {says_so}");
+        ensure!(message.contains(&pod), "{message:?} is not of {pod:?}");
+    }
+    // What is whole again is seen.
+    for ((name, ..), (_, says)) in LACKS.into_iter().zip(&serving) {
+        says.all(&config_maps, home, name).await?;
+    }
+    for ((name, ..), (server, _)) in LACKS.into_iter().zip(serving) {
+        until(&workspaces, name, ("Programmed", "True", ""), SOON).await?;
+        server.abort();
+    }
+    Ok(())
+}
+
+async fn loaded(cluster: &Cluster) -> Result<()> {
+    let namespace = cluster.namespace("loaded").await?;
+    let home = namespace.as_str();
+    run_at(cluster, home, "one", ADDRESS).await?;
     allow_pods(cluster, home)?;
     let _operator = Operator::start(
         cluster,
@@ -243,8 +363,8 @@ async fn loaded(cluster: &Cluster) -> Result<()> {
         wait::until(&config_maps, name, SOON, |_| Some(())).await?;
     }
     let says = Says::default();
-    says.all(&config_maps, home).await?;
-    let server = says.serve().await?;
+    says.all(&config_maps, home, "one").await?;
+    let server = says.serve(ADDRESS).await?;
     until_loaded(&workspaces, 1).await?;
     until(&workspaces, "one", ("Programmed", "True", ""), SOON).await?;
 
@@ -275,16 +395,16 @@ async fn loaded(cluster: &Cluster) -> Result<()> {
     assert_eq!(told.len(), 2, "nothing is said while there is time");
     let message = late.0["message"].as_str().context("a message")?;
     ensure!(
-        message.contains("Pod edge-1 of gateway 'edge'"),
+        message.contains("Pod one-edge-1 of gateway 'edge'"),
         "{message}"
     );
     let lagging = &late.1["gateways"][0]["pods"]["lagging"][0];
     ensure!(
-        lagging["name"] == "edge-1" && lagging["loadedRevision"].is_string(),
+        lagging["name"] == "one-edge-1" && lagging["loadedRevision"].is_string(),
         "{lagging}"
     );
 
-    says.all(&config_maps, home).await?;
+    says.all(&config_maps, home, "one").await?;
     until(&workspaces, "one", ("Programmed", "True", ""), SOON).await?;
     until_loaded(&workspaces, 1).await?;
     server.abort();

@@ -2,7 +2,7 @@
 //! seen from outside, and it is over once what is mounted is whole again.
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::attacks::{BODY, CLIENT, Stage, UNKNOWN, VIEWER, post};
 use crate::envoy::until;
@@ -14,7 +14,7 @@ use crate::suite::{Test, test};
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test(
-            "broken: data that breaks under a running gateway opens nothing",
+            "broken: data that breaks under a running gateway opens nothing, and is seen",
             while_running,
         ),
         test(
@@ -26,6 +26,36 @@ pub(crate) fn tests() -> Vec<Test> {
 
 type Breaks = fn(&mut Files);
 
+/// What is to be seen of it at `/loaded`, which the operator asks.
+#[derive(Clone, Copy, Debug)]
+enum Seen {
+    /// There is no policy.
+    NoPolicy,
+    /// This is in its words of what it cannot read.
+    Says(&'static str),
+    /// Subjects differ from the policy's.
+    Differ,
+    /// What lies there of this file is not in force.
+    NotTaken(&'static str),
+}
+
+/// A way to break what is mounted, what must come of it, and what is to be seen of it.
+struct Way {
+    name: &'static str,
+    then: Then,
+    seen: Seen,
+    breaks: Breaks,
+}
+
+fn way(name: &'static str, then: Then, seen: Seen, breaks: Breaks) -> Way {
+    Way {
+        name,
+        then,
+        seen,
+        breaks,
+    }
+}
+
 /// What must come of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Then {
@@ -36,62 +66,111 @@ enum Then {
 }
 
 /// Ways to break what is mounted.
-fn ways() -> Vec<(&'static str, Then, Breaks)> {
+fn ways() -> Vec<Way> {
     vec![
-        ("nothing at all", Then::Denies, Files::clear),
-        ("no policy", Then::Denies, |files| {
+        way("nothing at all", Then::Denies, Seen::NoPolicy, Files::clear),
+        way("no policy", Then::Denies, Seen::NoPolicy, |files| {
             drop(files.remove("policy.tsv"))
         }),
-        ("half a policy", Then::Keeps, |files| {
-            halve(files, "policy.tsv")
-        }),
-        ("an empty policy", Then::Keeps, |files| {
-            drop(files.insert("policy.tsv".into(), Vec::new()))
-        }),
-        ("a policy of zeros", Then::Keeps, |files| {
-            drop(files.insert("policy.tsv".into(), vec![0; 4096]))
-        }),
-        ("a policy without its last line", Then::Keeps, |files| {
-            cut(files, "policy.tsv")
-        }),
-        ("no subjects", Then::Denies, |files| {
+        way(
+            "half a policy",
+            Then::Keeps,
+            Seen::Says("policy.tsv: "),
+            |files| halve(files, "policy.tsv"),
+        ),
+        way(
+            "an empty policy",
+            Then::Keeps,
+            Seen::Says("policy.tsv: not whole"),
+            |files| drop(files.insert("policy.tsv".into(), Vec::new())),
+        ),
+        way(
+            "a policy of zeros",
+            Then::Keeps,
+            Seen::Says("policy.tsv: "),
+            |files| drop(files.insert("policy.tsv".into(), vec![0; 4096])),
+        ),
+        way(
+            "a policy without its last line",
+            Then::Keeps,
+            Seen::Says("policy.tsv: not whole"),
+            |files| cut(files, "policy.tsv"),
+        ),
+        way("no subjects", Then::Denies, Seen::Differ, |files| {
             drop(files.remove("subjects-00.tsv"))
         }),
-        ("half the subjects", Then::Keeps, |files| {
-            halve(files, "subjects-00.tsv")
-        }),
-        ("subjects without their last line", Then::Keeps, |files| {
-            cut(files, "subjects-00.tsv")
-        }),
-        ("no keys", Then::Denies, |files| {
-            files.retain(|name, _| name.contains('.'))
-        }),
-        ("empty keys", Then::Denies, |files| {
-            let keys = files.iter_mut().filter(|(name, _)| !name.contains('.'));
-            keys.for_each(|(_, bytes)| bytes.clear());
-        }),
-        ("keys of two lines", Then::Denies, |files| {
-            let keys = files.iter_mut().filter(|(name, _)| !name.contains('.'));
-            keys.for_each(|(_, bytes)| bytes.extend(b"\nx-evil: 1"));
-        }),
-        ("issuers that are no JSON", Then::Keeps, |files| {
-            drop(files.insert("jwt.json".into(), b"{".to_vec()))
-        }),
-        ("issuers of another kind", Then::Keeps, |files| {
-            drop(files.insert("jwt.json".into(), files["ratelimit.json"].clone()))
-        }),
-        ("no issuers", Then::Keeps, |files| {
-            drop(files.remove("jwt.json"))
-        }),
-        ("rates that are no JSON", Then::Keeps, |files| {
-            drop(files.insert("ratelimit.json".into(), b"[]".to_vec()))
-        }),
-        ("no rates", Then::Keeps, |files| {
-            drop(files.remove("ratelimit.json"))
-        }),
-        ("no clusters", Then::Keeps, |files| {
-            drop(files.remove("clusters.json"))
-        }),
+        way(
+            "half the subjects",
+            Then::Keeps,
+            Seen::Says("subjects-00.tsv: not whole"),
+            |files| halve(files, "subjects-00.tsv"),
+        ),
+        way(
+            "subjects without their last line",
+            Then::Keeps,
+            Seen::Says("subjects-00.tsv: not whole"),
+            |files| cut(files, "subjects-00.tsv"),
+        ),
+        way(
+            "no keys",
+            Then::Denies,
+            Seen::Says("2 of 2 API keys"),
+            |files| files.retain(|name, _| name.contains('.')),
+        ),
+        way(
+            "empty keys",
+            Then::Denies,
+            Seen::Says("2 of 2 API keys"),
+            |files| {
+                let keys = files.iter_mut().filter(|(name, _)| !name.contains('.'));
+                keys.for_each(|(_, bytes)| bytes.clear());
+            },
+        ),
+        way(
+            "keys of two lines",
+            Then::Denies,
+            Seen::Says("2 of 2 API keys"),
+            |files| {
+                let keys = files.iter_mut().filter(|(name, _)| !name.contains('.'));
+                keys.for_each(|(_, bytes)| bytes.extend(b"\nx-evil: 1"));
+            },
+        ),
+        way(
+            "issuers that are no JSON",
+            Then::Keeps,
+            Seen::NotTaken("jwt.json"),
+            |files| drop(files.insert("jwt.json".into(), b"{".to_vec())),
+        ),
+        way(
+            "issuers of another kind",
+            Then::Keeps,
+            Seen::NotTaken("jwt.json"),
+            |files| drop(files.insert("jwt.json".into(), files["ratelimit.json"].clone())),
+        ),
+        way(
+            "no issuers",
+            Then::Keeps,
+            Seen::NotTaken("jwt.json"),
+            |files| drop(files.remove("jwt.json")),
+        ),
+        way(
+            "rates that are no JSON",
+            Then::Keeps,
+            Seen::NotTaken("ratelimit.json"),
+            |files| drop(files.insert("ratelimit.json".into(), b"[]".to_vec())),
+        ),
+        way(
+            "no rates",
+            Then::Keeps,
+            Seen::NotTaken("ratelimit.json"),
+            |files| drop(files.remove("ratelimit.json")),
+        ),
+        way(
+            "no clusters",
+            Then::Keeps,
+            Seen::NotTaken("clusters.json"),
+            |files| drop(files.remove("clusters.json")),
+        ),
     ]
 }
 
@@ -110,14 +189,20 @@ fn cut(files: &mut Files, name: &str) {
 fn while_running() -> Result<()> {
     let mut stage = Stage::new()?;
     let good = stage.gateway.rendered.data.clone();
-    for (i, (name, then, breaks)) in ways().into_iter().enumerate() {
-        let order = [Order::DataFirst, Order::LinksFirst][i % 2];
+    for (i, way) in ways().into_iter().enumerate() {
+        let (name, order) = (way.name, [Order::DataFirst, Order::LinksFirst][i % 2]);
         let mut broken = good.clone();
-        breaks(&mut broken);
+        (way.breaks)(&mut broken);
         stage.gateway.envoy.swap(&broken, order)?;
         for _ in 0..20 {
-            closed(&stage, then).with_context(|| name.to_owned())?;
+            closed(&stage, way.then).with_context(|| name.to_owned())?;
         }
+        let said = loaded(&stage.gateway)?;
+        ensure!(
+            shows(&said, way.seen),
+            "{name}: {:?} is not in {said}",
+            way.seen
+        );
         stage.gateway.envoy.swap(&good, order)?;
         until("it works again", || Ok(stage.is_well().ok())).with_context(|| name.to_owned())?;
         stage.gateway.anthropic.take_all();
@@ -128,15 +213,16 @@ fn while_running() -> Result<()> {
 
 fn from_the_start() -> Result<()> {
     let whole = Stage::new()?.gateway.rendered.data.clone();
-    for (name, then, breaks) in ways() {
+    for way in ways() {
+        let name = way.name;
         let mut broken = whole.clone();
-        breaks(&mut broken);
+        (way.breaks)(&mut broken);
         // An Envoy that does not even start opens nothing either.
         let Ok(mut stage) = Stage::on(&broken) else {
             continue;
         };
         for _ in 0..5 {
-            closed(&stage, then).with_context(|| name.to_owned())?;
+            closed(&stage, way.then).with_context(|| name.to_owned())?;
         }
         stage.gateway.envoy.swap(&whole, Order::DataFirst)?;
         until("it works", || Ok(stage.is_well().ok())).with_context(|| name.to_owned())?;
@@ -169,11 +255,30 @@ fn closed(stage: &Stage, then: Then) -> Result<()> {
     Ok(())
 }
 
-/// It says of itself that all is loaded.
+/// Files that Envoy itself reads.
+const NATIVE: [&str; 3] = ["clusters.json", "jwt.json", "ratelimit.json"];
+
+/// It says of itself that all is loaded, once Envoy has looked at its files, too.
 fn seen_whole(gateway: &Gateway) -> Result<()> {
-    let said = loaded(gateway)?;
-    ensure!(said["error"].is_null(), "{said}");
-    Ok(())
+    until("it says that all is loaded", || {
+        let said = loaded(gateway)?;
+        let policy = said["error"].is_null() && said["revision"].is_string();
+        let subjects = said["subjects"]["differ"] == json!([]);
+        let taken = NATIVE.iter().all(|file| said["files"][file].is_string());
+        Ok((policy && subjects && taken).then_some(()))
+    })
+}
+
+/// Whether it says of itself what is broken.
+fn shows(said: &Value, seen: Seen) -> bool {
+    match seen {
+        Seen::NoPolicy => said["revision"].is_null(),
+        Seen::Says(words) => said["error"]
+            .as_str()
+            .is_some_and(|error| error.contains(words)),
+        Seen::Differ => said["subjects"]["differ"] == json!(["subjects-00"]),
+        Seen::NotTaken(file) => said["error"].is_null() && said["files"][file].is_null(),
+    }
 }
 
 fn loaded(gateway: &Gateway) -> Result<Value> {

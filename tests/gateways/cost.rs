@@ -1,6 +1,7 @@
 //! What a gateway costs beside an Envoy that lets everything pass, in one run with rounds in turn:
 //! processor time a request, waiting time, memory. `MEASURE=true` runs it, on a machine that does
-//! nothing else; only Envoy's own time counts, whoever calls it.
+//! nothing else; only Envoy's own time counts, whoever calls it, and ratios are medians over rounds.
+//! All speak TLS to the same kind of fake. The plain one has only a router.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,8 +26,8 @@ use crate::tokens::{Signer, key_set};
 use crate::worlds::{CLUSTER, client_key, object, role_binding, shared_key};
 
 const SUBJECTS: usize = 50_000;
-const ROUNDS: usize = 5;
-const REQUESTS: usize = 6_000;
+const ROUNDS: usize = 9;
+const REQUESTS: usize = 4_000;
 const CONNECTIONS: usize = 8;
 const KEY: &str = "sk-ant-api03-EXAMPLE-cost";
 /// The most that Anthropic takes, less what is put in for a missing `max_tokens`.
@@ -100,17 +101,14 @@ fn post(key: &str, bytes: usize) -> Vec<u8> {
     )
 }
 
-/// Processor time that a process has used, by the kernel's clock of 10 ms.
+/// Processor time that all threads of a process have used.
 fn used(pid: u32) -> Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .context("fields")?
-        .split_whitespace()
-        .collect();
-    let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-    Ok(Duration::from_millis(ticks * 10))
+    let mut used = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+        used += text.split(' ').next().context("a time")?.parse::<u64>()?;
+    }
+    Ok(Duration::from_nanos(used))
 }
 
 fn resident_mib(pid: u32) -> Result<u64> {
@@ -165,50 +163,93 @@ fn waiting(envoy: &Envoy, key: impl Fn(usize) -> String) -> Result<Duration> {
     Ok(times[times.len() / 2])
 }
 
-fn median(mut of: Vec<Duration>) -> Duration {
-    of.sort();
-    of[of.len() / 2]
+fn median(of: impl Iterator<Item = f64>) -> f64 {
+    let mut all: Vec<f64> = of.collect();
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
+}
+
+/// What every Lua must do here, and no more: keep the body and read it, tell the audit log one
+/// thing, and put a key in.
+const LEAST: &str = r#"
+function envoy_on_request(handle)
+  local body = handle:body(true)
+  body:getBytes(0, body:length())
+  handle:streamInfo():dynamicMetadata():set("anthropic-rbac", "audit", { decision = "Allow" })
+  local headers = handle:headers()
+  headers:replace("x-api-key", "@KEY@")
+  headers:replace("x-anthropic-rbac-decision", "Allow")
+end
+"#;
+
+/// What serves clients in a configuration.
+fn manager(yaml: &mut Value) -> &mut Value {
+    let listener = &mut yaml["static_resources"]["listeners"][0];
+    &mut listener["filter_chains"][0]["filters"][0]["typed_config"]
+}
+
+/// A plain Envoy that writes this log: the gateway's, as far as such a one can write it, or none.
+fn plain(anthropic: &Anthropic, authority: &Authority, log: Value) -> Result<Envoy> {
+    let mut yaml: Value = serde_saphyr::from_str(include_str!("plain.yaml"))?;
+    let manager = manager(&mut yaml);
+    let filters = manager["http_filters"].as_array_mut().context("filters")?;
+    filters.retain(|filter| filter["name"] == "router");
+    manager["access_log"] = log;
+    let config = Files::from([("envoy.yaml".to_owned(), yaml.to_string().into_bytes())]);
+    let upstream = (anthropic, Some(authority));
+    Envoy::start(&installed()?.envoy, &config, &Files::new(), upstream)
 }
 
 fn cost() -> Result<()> {
     let issuers = Issuers::from([(CLUSTER, key_set(&[&Signer::p256("c-1")?]))]);
-    let gateway = Gateway::start(crowded(render(&manifests(), &issuers)?)?)?;
+    let rendered = || -> Result<Rendered> { crowded(render(&manifests(), &issuers)?) };
+    let gateway = Gateway::start(rendered()?)?;
+    let mut least = rendered()?;
+    let lua = LEAST.replace("@KEY@", KEY).into_bytes();
+    least.config.insert("request.lua".to_owned(), lua);
+    let nothing = b"function envoy_on_request(handle) end".to_vec();
+    least.config.insert("identity.lua".to_owned(), nothing);
+    let least = Gateway::start(least)?;
     let authority = Authority::new(HOST)?;
     let anthropic = Anthropic::start(Some(&authority))?;
     anthropic.set_keys([(KEY.to_owned(), Reach::Workspace)]);
-    let text = include_str!("plain.yaml");
-    let (before, rest) = text
-        .split_once("                access_log:")
-        .context("a log")?;
-    let (_, after) = rest
-        .split_once("                route_config:")
-        .context("routes")?;
-    let (filters, router) = after
-        .split_once("                  - name: noted")
-        .context("a filter")?;
-    let (_, router) = router
-        .split_once("                  - name: router")
-        .context("a router")?;
-    let yaml = format!(
-        "{before}                route_config:{filters}                  - name: router{router}"
-    );
-    let config = Files::from([("envoy.yaml".to_owned(), yaml.into_bytes())]);
-    let upstream = (&anthropic, Some(&authority));
-    let plain = Envoy::start(&installed()?.envoy, &config, &Files::new(), upstream)?;
+    let text = String::from_utf8_lossy(&gateway.rendered.config["envoy.yaml"]);
+    let log = manager(&mut serde_saphyr::from_str(&text)?)["access_log"].take();
+    let logging = plain(&anthropic, &authority, log)?;
+    let plain = plain(&anthropic, &authority, json!([]))?;
     let only = |_| KEY.to_owned();
 
     for (what, bytes) in [("1 KiB", 1024), ("64 KiB", 64 * 1024)] {
-        let (mut of_plain, mut of_gateway) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
-            of_plain.push(round(&plain, only, bytes)?);
-            of_gateway.push(round(&gateway.envoy, client, bytes)?);
-            anthropic.take_all();
-            gateway.anthropic.take_all();
+        let mut rounds = Vec::new();
+        for i in 0..=ROUNDS {
+            let round = [
+                round(&plain, only, bytes)?,
+                round(&logging, only, bytes)?,
+                round(&least.envoy, client, bytes)?,
+                round(&gateway.envoy, client, bytes)?,
+            ];
+            // The first one only makes everything warm.
+            if i > 0 {
+                rounds.push(round.map(|time| time.as_secs_f64() * 1e6));
+            }
+            for fake in [&anthropic, &least.anthropic, &gateway.anthropic] {
+                fake.take_all();
+            }
         }
-        let (plain, gateway) = (median(of_plain), median(of_gateway));
+        let time = |of: usize| median(rounds.iter().map(|round| round[of]));
+        let ratio = |of: usize, to: usize| median(rounds.iter().map(|round| round[of] / round[to]));
         eprintln!(
-            "processor time a request of {what}: plain {plain:?}, gateway {gateway:?}, {:.2}x",
-            gateway.as_secs_f64() / plain.as_secs_f64()
+            "processor time a request of {what}, and to a plain Envoy's: plain {:.0} µs; \
+             plain with an audit log {:.0} µs, {:.2}x; the least that a Lua does {:.0} µs, {:.2}x; \
+             gateway {:.0} µs, {:.2}x, and {:.2}x of plain with a log",
+            time(0),
+            time(1),
+            ratio(1, 0),
+            time(2),
+            ratio(2, 0),
+            time(3),
+            ratio(3, 0),
+            ratio(3, 1),
         );
     }
     let (plain_waits, gateway_waits) = (waiting(&plain, only)?, waiting(&gateway.envoy, client)?);

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::anthropic::{NONCE, Received};
 use crate::gateway::Gateway;
 use crate::http::{Connection, Response, request};
+use crate::http2;
 use crate::installed::installed;
 use crate::mount::Order;
 use crate::oracle::{Asked, Outcome, Tokens, outcome};
@@ -28,6 +29,10 @@ use crate::worlds::{CLIENT_KEYS, any_world};
 const RAW: usize = 200;
 const BY_SDK: usize = 10;
 const CONNECTIONS: usize = 4;
+/// Of so many requests over a raw socket one goes by HTTP/2, if its body fits into what may be
+/// sent without asking.
+const BY_HTTP2: usize = 5;
+const WINDOW: usize = 60_000;
 
 /// How many disagreements are shown before it is enough.
 const SHOWN: usize = 12;
@@ -39,7 +44,7 @@ pub(crate) fn tests() -> Vec<Test> {
     )]
 }
 
-fn number(name: &str, default: u64) -> Result<u64> {
+pub(crate) fn number(name: &str, default: u64) -> Result<u64> {
     match std::env::var(name) {
         Ok(text) => text.parse().with_context(|| name.to_owned()),
         Err(_) => Ok(default),
@@ -105,6 +110,7 @@ fn agrees() -> Result<()> {
             allowed += by_sdk(&gateway, &tokens, &texts, random, sdk, &differences)?;
         }
         sent += (RAW + BY_SDK * sdks.len()) as u64;
+        gateway.envoy.forget_logged();
         let stray = gateway.anthropic.take_all();
         ensure!(stray.is_empty(), "nobody sent these: {stray:?}");
         differences.check(SHOWN)?;
@@ -136,11 +142,20 @@ fn raw(
         let workers = asked.chunks(part).enumerate().map(|(i, part)| {
             scope.spawn(move || -> Result<u64> {
                 let mut connection = Connection::open(gateway.envoy.address)?;
+                let mut multiplexed = http2::Connection::open(gateway.envoy.address)?;
                 let mut allowed = 0;
                 for (j, asked) in part.iter().enumerate() {
                     let nonce = format!("{i}-{j}");
                     let want = outcome(&gateway.rendered, tokens, asked, Timestamp::now());
-                    let answer = connection.ask(&bytes(asked, &nonce))?;
+                    let answer = if j % BY_HTTP2 == 0 && asked.body.len() <= WINDOW {
+                        let mut all = PSEUDO.to_vec();
+                        all.push((":path", asked.path.as_bytes()));
+                        all.extend(headers(asked, &nonce));
+                        multiplexed.ask(&all, &asked.body)?
+                    } else {
+                        let headers = headers(asked, &nonce);
+                        connection.ask(&request("POST", &asked.path, &headers, &asked.body))?
+                    };
                     if answer.header("connection") == Some("close") {
                         connection = Connection::open(gateway.envoy.address)?;
                     }
@@ -162,7 +177,14 @@ fn raw(
     })
 }
 
-fn bytes(asked: &Asked, nonce: &str) -> Vec<u8> {
+/// What HTTP/2 has instead of a first line, but for the path.
+const PSEUDO: [(&str, &[u8]); 3] = [
+    (":method", b"POST"),
+    (":scheme", b"http"),
+    (":authority", b"gateway.example"),
+];
+
+fn headers<'a>(asked: &'a Asked, nonce: &'a str) -> Vec<(&'a str, &'a [u8])> {
     let mut headers: Vec<(&str, &[u8])> = vec![
         ("anthropic-version", b"2026-10-21"),
         ("anthropic-beta", b"EXAMPLE-2026-01-01"),
@@ -178,7 +200,7 @@ fn bytes(asked: &Asked, nonce: &str) -> Vec<u8> {
             .iter()
             .map(|value| ("authorization", &**value)),
     );
-    request("POST", &asked.path, &headers, &asked.body)
+    headers
 }
 
 /// Sends requests through an SDK; how many were allowed.

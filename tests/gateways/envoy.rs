@@ -200,6 +200,11 @@ impl Envoy {
         self.log.lines().len()
     }
 
+    /// Forgets what the access log has so far: a million lines would fill the memory.
+    pub(crate) fn forget_logged(&self) {
+        self.log.lines().clear();
+    }
+
     /// The access log from this line on, once it holds one that is looked for.
     pub(crate) fn log_until(
         &self,

@@ -21,9 +21,12 @@ mod differential;
 mod envoy;
 mod fetched;
 mod gateway;
+mod guide;
+mod guided;
 mod harness;
 mod hot;
 mod http;
+mod http2;
 mod installed;
 mod mount;
 mod oracle;
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         hot::tests(),
         broken::tests(),
         differential::tests(),
+        guided::tests(),
         cost::tests(),
     ];
     suite::run(Arguments::from_args(), tests.into_iter().flatten())

@@ -6,6 +6,7 @@
 mod bodies;
 mod claims;
 mod credentials;
+mod http2;
 mod routes;
 mod stage;
 mod texts;
@@ -29,6 +30,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("attacks: bodies", || run(bodies::attacks)),
         test("attacks: texts", || run(texts::attacks)),
         test("attacks: the wire", || run(wire::attacks)),
+        test("attacks: frames of HTTP/2", http2::run),
         test("attacks: paths, methods and headers", || {
             run(routes::attacks)
         }),
