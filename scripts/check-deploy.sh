@@ -67,6 +67,9 @@ components: [../deploy/components/monitoring]
 Y
 k kustomize "$overlay" >"$work/monitoring.yaml"
 k kustomize examples/seed >"$work/seed.yaml"
+for stage in examples/gitops/*/{staging,production} deploy/gitops/{accounts,flux,argocd/applications}; do
+  [[ ! -d $stage ]] || k kustomize "$stage" >"$work/gitops.yaml"
+done
 
 bound='^  name: anthropic-rbac-secrets$'
 [[ $(count "$bound" <"$work/base.yaml") == 1 ]] || die "the base must define anthropic-rbac-secrets and bind it nowhere"

@@ -31,8 +31,7 @@ pub(crate) async fn install(cluster: &Cluster) -> Result<()> {
         serde_saphyr::from_multiple(&rendered).context("reading what kustomize printed")?;
     objects.retain(|object| object["kind"] != "Deployment");
     let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
-    // Server-side, as documented to users: definitions are too big for the annotation
-    // that a client-side apply leaves.
+    // Server-side, as documented to users.
     cluster.kubectl_stdin(
         &[
             "apply",
