@@ -328,8 +328,13 @@ async fn lacking(cluster: &Cluster) -> Result<()> {
             late.then(|| condition["message"].as_str().map(str::to_owned))?
         });
         let message = message.await.with_context(|| name.to_owned())?;
-        let pod = format!("Pod {name}-edge-1 of gateway 'edge' {says_so}");
-        ensure!(message.contains(&pod), "{message:?} is not of {pod:?}");
+        let pod =
+            format!("Pod {name}-edge-1 of gateway 'edge' has not loaded the policy in two minutes");
+        let told = message.strip_prefix(&format!("{pod}: it "));
+        ensure!(
+            told.is_some_and(|told| told.starts_with(says_so)),
+            "{name}: {message}"
+        );
     }
     // What is whole again is seen.
     for ((name, ..), (_, says)) in LACKS.into_iter().zip(&serving) {
