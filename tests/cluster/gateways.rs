@@ -40,12 +40,8 @@ pub(crate) fn tests() -> Vec<Test> {
         )
         .also_namespaced(),
         test(
-            "a gateway that has not loaded what was written is told of after two minutes, and once it has",
-            loaded,
-        ),
-        test(
-            "whatever a gateway says that has not loaded all, its Workspace says what it lacks",
-            lacking,
+            "a gateway that has not loaded what was written is told of after two minutes, by what it lacks, and once it has",
+            late,
         ),
     ]
 }
@@ -285,24 +281,33 @@ const LACKS: [Lacks; 9] = [
     ),
 ];
 
-async fn lacking(cluster: &Cluster) -> Result<()> {
-    let namespace = cluster.namespace("lacking").await?;
-    let home = namespace.as_str();
+/// All that wait for the same two minutes wait at the same time.
+async fn late(cluster: &Cluster) -> Result<()> {
+    let (one, many) = (
+        cluster.namespace("loaded").await?,
+        cluster.namespace("lacking").await?,
+    );
+    let homes = [one.as_str(), many.as_str()];
+    for home in homes {
+        allow_pods(cluster, home)?;
+    }
+    let settings = Settings {
+        secrets_in: &homes,
+        ..Settings::default()
+    };
+    let _operator = Operator::start(cluster, settings).await?;
+    tokio::try_join!(loaded(cluster, &one), lacking(cluster, &many))?;
+    Ok(())
+}
+
+/// Whatever a gateway says that has not loaded all, its Workspace says what it lacks.
+async fn lacking(cluster: &Cluster, home: &str) -> Result<()> {
     let at = |i: usize| Ipv4Addr::new(127, 0, 9, u8::try_from(i).unwrap_or(u8::MAX));
     for (i, (name, ..)) in LACKS.iter().enumerate() {
         run_at(cluster, home, name, at(i + 1)).await?;
     }
     // Nobody serves there.
     run_at(cluster, home, "silent", at(200)).await?;
-    allow_pods(cluster, home)?;
-    let _operator = Operator::start(
-        cluster,
-        Settings {
-            secrets_in: &[home],
-            ..Settings::default()
-        },
-    )
-    .await?;
     let (workspaces, config_maps) = (
         api(&cluster.client(), "Workspace", home),
         api(&cluster.client(), "ConfigMap", home),
@@ -347,19 +352,9 @@ async fn lacking(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-async fn loaded(cluster: &Cluster) -> Result<()> {
-    let namespace = cluster.namespace("loaded").await?;
-    let home = namespace.as_str();
+/// What is loaded is said, what is not is said after two minutes, and that it is at last.
+async fn loaded(cluster: &Cluster, home: &str) -> Result<()> {
     run_at(cluster, home, "one", ADDRESS).await?;
-    allow_pods(cluster, home)?;
-    let _operator = Operator::start(
-        cluster,
-        Settings {
-            secrets_in: &[home],
-            ..Settings::default()
-        },
-    )
-    .await?;
     let (workspaces, config_maps) = (
         api(&cluster.client(), "Workspace", home),
         api(&cluster.client(), "ConfigMap", home),
