@@ -38,6 +38,8 @@ pub(crate) struct Envoy {
     pub(crate) status: Option<SocketAddr>,
     admin: SocketAddr,
     mount: Mount,
+    /// What is mounted of a file that the data does not have.
+    absent: Files,
     root: PathBuf,
     trusted: Option<PathBuf>,
     process: Child,
@@ -69,7 +71,12 @@ impl Envoy {
         let folder = tempfile::tempdir()?;
         let root = folder.path().join("etc");
         let trusted = authority.map(Authority::root);
-        let data = placed(data, &root, trusted.as_deref());
+        let absent = config.iter().filter_map(|(name, content)| {
+            let name = name.strip_prefix("absent.")?.to_owned();
+            Some((name, content.clone()))
+        });
+        let absent = absent.collect();
+        let data = placed(&over(&absent, data), &root, trusted.as_deref());
         let mount = Mount::new(&root.join("gateway"), &data)?;
         let place = root.join("envoy");
         fs::create_dir_all(&place)?;
@@ -107,6 +114,7 @@ impl Envoy {
             status: None,
             admin: places.admin,
             mount,
+            absent,
             root,
             trusted,
             process,
@@ -143,7 +151,8 @@ impl Envoy {
 
     /// Replaces what is mounted, as the kubelet does. Returns at once.
     pub(crate) fn swap(&mut self, data: &Files, order: Order) -> Result<()> {
-        let data = placed(data, &self.root, self.trusted.as_deref());
+        let data = over(&self.absent, data);
+        let data = placed(&data, &self.root, self.trusted.as_deref());
         self.mount.swap(&data, order)
     }
 
@@ -257,6 +266,13 @@ impl Log {
             self.grown.notify_all();
         }
     }
+}
+
+/// What a projected volume has of two sources: of files of one name that of the later.
+fn over(earlier: &Files, later: &Files) -> Files {
+    let mut all = earlier.clone();
+    all.extend(later.clone());
+    all
 }
 
 /// Files with paths that are good here.

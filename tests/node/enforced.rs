@@ -210,24 +210,21 @@ async fn broken(edge: &Edge<'_>) -> Result<()> {
         assert_eq!(client.ask(CLIENT)?.status, 200);
         edge.refused(client, UNBOUND)?;
     }
-    let first = before.first().context("a pod")?.name_any();
-    edge.kubectl(&["delete", "pod", &first, "--wait=false"])?;
-    let fresh = wait::ask("another pod runs", SOON, async || {
-        let mut pods = edge.pods().await?;
-        pods.retain(|pod| before.iter().all(|old| old.name_any() != pod.name_any()));
-        let container = |pod: &DynamicObject| pod.data["status"]["containerStatuses"][0].clone();
-        Ok(pods
-            .into_iter()
-            .find(|pod| container(pod)["started"] == true))
-    })
-    .await?;
+    let fresh = replaced(edge).await?;
     let mut clients = edge.clients().await?;
     assert_eq!(edge.refused(&mut Client::of(&fresh)?, CLIENT)?, 503);
 
     // None at all.
     resource::delete(&config_maps, DATA).await?;
     hurry(edge, "none").await?;
-    until_all(&mut clients, CLIENT, 503).await?;
+    // Not what it answers: a thread that has read no whole policy yet refuses before, too.
+    for pod in edge.pods().await? {
+        wait::ask("it has seen that there is none", SOON, async || {
+            let said = loaded(&pod)?;
+            Ok((said["error"].is_null() && said["revision"].is_null()).then_some(()))
+        })
+        .await?;
+    }
     let token = edge.token()?;
     wait::ask("no pod is ready", SOON, async || {
         for client in &mut clients {
@@ -237,6 +234,9 @@ async fn broken(edge: &Edge<'_>) -> Result<()> {
         Ok((!edge.pods().await?.iter().any(is_ready)).then_some(()))
     })
     .await?;
+    let fresh = replaced(edge).await?;
+    assert_eq!(edge.refused(&mut Client::of(&fresh)?, CLIENT)?, 503);
+    let mut clients = edge.clients().await?;
     for pod in edge.pods().await? {
         let restarts = &pod.data["status"]["containerStatuses"][0]["restartCount"];
         assert_eq!(*restarts, 0, "a missing policy is no reason to start anew");
@@ -254,6 +254,22 @@ async fn broken(edge: &Edge<'_>) -> Result<()> {
     let restored = config_maps.get(DATA).await?;
     ensure!(restored.data["data"] == whole.data["data"], "as it was");
     Ok(())
+}
+
+/// Deletes a pod; the one that comes in its place, once it runs.
+async fn replaced(edge: &Edge<'_>) -> Result<DynamicObject> {
+    let before = edge.pods().await?;
+    let first = before.first().context("a pod")?.name_any();
+    edge.kubectl(&["delete", "pod", &first, "--wait=false"])?;
+    wait::ask("another pod runs", SOON, async || {
+        let mut pods = edge.pods().await?;
+        pods.retain(|pod| before.iter().all(|old| old.name_any() != pod.name_any()));
+        let container = |pod: &DynamicObject| pod.data["status"]["containerStatuses"][0].clone();
+        Ok(pods
+            .into_iter()
+            .find(|pod| container(pod)["started"] == true))
+    })
+    .await
 }
 
 /// Half of the policy in a ConfigMap's data.

@@ -42,7 +42,8 @@ pub enum SigningKeys {
 pub struct Files {
     /// Which static files these are: a gateway that was started with others says another one.
     pub config_id: ContentId,
-    /// `envoy.yaml` and the Lua it names: constant while the release and the upstream are.
+    /// `envoy.yaml`, the Lua it names, and `absent.*`, which stand in for files of the same names
+    /// without it: constant while the release and the upstream are.
     pub config: BTreeMap<&'static str, String>,
     /// What changes with the policy.
     pub data: BTreeMap<&'static str, String>,
@@ -110,6 +111,7 @@ fn config(upstream: &Upstream) -> (ContentId, BTreeMap<&'static str, String>) {
         ("request.lua", chunk(&request)),
         ("loaded.lua", chunk(&loaded)),
     ]);
+    files.extend(native::absent());
     let texts: Vec<&str> = files.values().map(String::as_str).collect();
     let id = ContentId::of_lines(&texts);
     if let Some(loaded) = files.get_mut("loaded.lua") {

@@ -33,6 +33,29 @@ pub fn files(inputs: &Inputs<'_>) -> BTreeMap<&'static str, File> {
     ])
 }
 
+/// What stands in for them while there is no policy, or no whole one, so that an Envoy starts all
+/// the same: no token is anybody's, and all together may ask once a minute.
+pub fn absent() -> [(&'static str, String); 3] {
+    let jwt = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+    });
+    let rate_limit = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+        "stat_prefix": "requests",
+        "filter_enabled": always(),
+        "filter_enforced": always(),
+        "token_bucket": {"max_tokens": 1, "fill_interval": "60s"},
+    });
+    [
+        ("absent.clusters.json", discovery(&[]).text),
+        ("absent.jwt.json", discovery(&[extension("jwt", &jwt)]).text),
+        (
+            "absent.ratelimit.json",
+            discovery(&[extension("ratelimit", &rate_limit)]).text,
+        ),
+    ]
+}
+
 /// `jwt.json`: whose signatures hold. Audiences, names and groups are the Lua's, so that there
 /// is one place for them and one answer, 401.
 fn jwt(inputs: &Inputs<'_>) -> File {
@@ -154,12 +177,11 @@ fn rate_limit(policy: &Policy) -> File {
             {"generic_key": {"descriptor_key": "workspace", "descriptor_value": "shared"}},
         ]}));
     }
-    let always = json!({"default_value": {"numerator": 100, "denominator": "HUNDRED"}});
     let filter = json!({
         "@type": "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
         "stat_prefix": "requests",
-        "filter_enabled": always,
-        "filter_enforced": always,
+        "filter_enabled": always(),
+        "filter_enforced": always(),
         // Envoy has a field of its own for it, but not before 1.40.
         "response_headers_to_add": [{
             "header": {"key": "retry-after", "value": "%DYNAMIC_METADATA(anthropic-rbac:audit:retryAfter)%"},
@@ -171,6 +193,11 @@ fn rate_limit(policy: &Policy) -> File {
         "rate_limits": limits,
     });
     discovery(&[extension("ratelimit", &filter)])
+}
+
+/// Of a limit: that it is looked at, and kept to, for every request.
+fn always() -> Value {
+    json!({"default_value": {"numerator": 100, "denominator": "HUNDRED"}})
 }
 
 /// Name of the cluster of an issuer.
