@@ -265,22 +265,30 @@ fn cost() -> Result<()> {
     for (what, unit, end) in [
         ("text", "a".repeat(12), "\"}"),
         ("members", "\",\"a\":\"".to_owned(), "\"}"),
+        ("characters of two bytes", "é".to_owned(), "\"}"),
         ("characters of three bytes", "日本語".to_owned(), "\"}"),
+        ("escapes", r"\n\u00e9".to_owned(), "\"}"),
+        ("all of these in turn", r"aé日\n".to_owned(), "\"}"),
+        ("characters by number", r"\u65e5".to_owned(), "\"}"),
     ] {
         let head = r#"{"model": "claude-haiku-4-5", "x": ""#;
         let count = (LARGEST - head.len() - end.len()) / unit.len();
         let body = [head, &unit.repeat(count), end].concat();
         let headers: [(&str, &[u8]); 1] = [("x-api-key", client(1).leak().as_bytes())];
         let bytes = request("POST", "/v1/messages", &headers, body.as_bytes());
-        let before = used(gateway.envoy.pid())?;
-        let answer = Connection::open(gateway.envoy.address)?.ask(&bytes)?;
-        let took = used(gateway.envoy.pid())? - before;
-        let before = used(plain.pid())?;
-        Connection::open(plain.address)?.ask(&bytes)?;
-        let of_plain = used(plain.pid())? - before;
+        let ask = |envoy: &Envoy| -> Result<f64> {
+            let before = used(envoy.pid())?;
+            Connection::open(envoy.address)?.ask(&bytes)?;
+            Ok((used(envoy.pid())? - before).as_secs_f64() * 1e3)
+        };
+        let mut rounds = Vec::new();
+        for _ in 0..ROUNDS {
+            rounds.push((ask(&gateway.envoy)?, ask(&plain)?));
+        }
         eprintln!(
-            "32 MiB of {what}: {took:?}, of which {of_plain:?} pass a plain Envoy; {}",
-            answer.status
+            "32 MiB of {what}: {:.0} ms, of which {:.0} ms pass a plain Envoy",
+            median(rounds.iter().map(|round| round.0)),
+            median(rounds.iter().map(|round| round.1)),
         );
     }
     Ok(())

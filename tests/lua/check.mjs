@@ -18,7 +18,7 @@ stylua.__wbg_set_wasm(instance.exports);
 const KNOWN = new Set(
   "assert collectgarbage ipairs math next pairs pcall require setmetatable string table tonumber tostring type unpack".split(" "),
 );
-const PARTS = new Set("answer asked bit caller ffi files is_name policy sha256 standing usage".split(" "));
+const PARTS = new Set("answer asked bit bytes caller ffi files is_name policy sha256 standing usage".split(" "));
 // What Envoy calls.
 const ENTRIES = new Set(["envoy_on_request", "envoy_on_response"]);
 

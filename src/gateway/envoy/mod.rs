@@ -62,6 +62,7 @@ const CALLER: &str = include_str!("lua/caller.lua");
 const STANDING: &str = include_str!("lua/standing.lua");
 const ANSWER: &str = include_str!("lua/answer.lua");
 const IDENTITY: &str = include_str!("lua/identity.lua");
+const BYTES: &str = include_str!("lua/bytes.lua");
 const ASKED: &str = include_str!("lua/asked.lua");
 const REQUEST: &str = include_str!("lua/request.lua");
 const USAGE: &str = include_str!("lua/usage.lua");
@@ -102,7 +103,7 @@ fn config(upstream: &Upstream) -> (ContentId, BTreeMap<&'static str, String>) {
         SHA256, NAME, FILES, POLICY, CALLER, STANDING, ANSWER, IDENTITY,
     ];
     let request = [
-        SHA256, NAME, FILES, POLICY, STANDING, ASKED, USAGE, ANSWER, REQUEST,
+        SHA256, NAME, FILES, POLICY, STANDING, BYTES, ASKED, USAGE, ANSWER, REQUEST,
     ];
     let loaded = ["local ffi = require(\"ffi\")\n", FILES, POLICY, LOADED];
     let mut files = BTreeMap::from([

@@ -7,7 +7,7 @@
 
 local asked = {}
 do
-  local band, bor = bit.band, bit.bor
+  local band, bor, lshift, rshift, tobit = bit.band, bit.bor, bit.lshift, bit.rshift, bit.tobit
   local MAX_DEPTH, MAX_VALUES, MAX_NESTED = 512, 250000, 128
 
   local BODY = "Request body must be a JSON object"
@@ -16,91 +16,101 @@ do
   local REPEATED = "Request field is repeated: "
   local FIELD = "Request field not allowed: "
 
-  -- Bytes within a string: 0 goes by, 1 ends it or escapes or may not be, 2 begins a character
-  -- of several bytes.
+  -- Bytes that are nothing but characters of a string are 0.
   local class = ffi.new("uint8_t[256]")
   for byte = 0, 255 do
-    class[byte] = byte >= 128 and 2 or ((byte < 32 or byte == 34 or byte == 92) and 1 or 0)
+    class[byte] = (byte >= 128 or byte < 32 or byte == 34 or byte == 92) and 1 or 0
   end
   local hex = ffi.new("uint8_t[256]")
   for character in ("0123456789abcdefABCDEF"):gmatch(".") do
     hex[character:byte()] = 1
   end
 
-  -- The first byte after the character of several bytes at `i`; -1 when it is none of UTF-8's.
-  local function character(p, i)
-    local first, second = p[i], p[i + 1]
-    if first < 0xc2 or first > 0xf4 then
-      return -1
+  -- What is open within a string, and what a byte makes of it: six bits a state in the row of the
+  -- byte, so that the next state is one shift away and no byte costs more than another. WHOLE is
+  -- between characters; REST_n is short of n bytes of UTF-8, of which A0, 9F, 90 and 8F bound the
+  -- first; STOP is for a closing quote, for the `u` of an escape, and for what may not be.
+  local WHOLE, ESCAPE, REST_1, REST_2, REST_2_A0, REST_2_9F, REST_3, REST_3_90, REST_3_8F, STOP =
+    0, 6, 12, 18, 24, 30, 36, 42, 48, 54
+  local rows = ffi.new("uint64_t[256]")
+  local function on(state, from, to, next_state)
+    for byte = from, to do
+      local others = band(rows[byte], bit.bnot(lshift(63ULL, state)))
+      rows[byte] = bor(others, lshift(ffi.cast("uint64_t", next_state), state))
     end
-    if first < 0xe0 then
-      return band(second, 0xc0) == 0x80 and i + 2 or -1
+  end
+  for state = WHOLE, STOP, 6 do
+    on(state, 0, 255, STOP)
+  end
+  on(WHOLE, 32, 127, WHOLE)
+  on(WHOLE, 34, 34, STOP)
+  on(WHOLE, 92, 92, ESCAPE)
+  for escaped in ('"\\/bfnrt'):gmatch(".") do
+    on(ESCAPE, escaped:byte(), escaped:byte(), WHOLE)
+  end
+  on(WHOLE, 0xc2, 0xdf, REST_1)
+  on(WHOLE, 0xe0, 0xe0, REST_2_A0)
+  on(WHOLE, 0xe1, 0xef, REST_2)
+  on(WHOLE, 0xed, 0xed, REST_2_9F)
+  on(WHOLE, 0xf0, 0xf0, REST_3_90)
+  on(WHOLE, 0xf1, 0xf3, REST_3)
+  on(WHOLE, 0xf4, 0xf4, REST_3_8F)
+  on(REST_1, 0x80, 0xbf, WHOLE)
+  on(REST_2, 0x80, 0xbf, REST_1)
+  on(REST_2_A0, 0xa0, 0xbf, REST_1)
+  on(REST_2_9F, 0x80, 0x9f, REST_1)
+  on(REST_3, 0x80, 0xbf, REST_2)
+  on(REST_3_90, 0x90, 0xbf, REST_2)
+  on(REST_3_8F, 0x80, 0x8f, REST_2)
+
+  -- Whether no character of several bytes is open before the byte at `i` of a string that was
+  -- followed up to there.
+  local function is_whole(p, i)
+    local first = i - 1
+    while band(p[first], 0xc0) == 0x80 do
+      first = first - 1
     end
-    local low, high = 0x80, 0xbf
-    if first == 0xe0 then
-      low = 0xa0
-    elseif first == 0xed then
-      high = 0x9f
-    elseif first == 0xf0 then
-      low = 0x90
-    elseif first == 0xf4 then
-      high = 0x8f
-    end
-    if second < low or second > high or band(p[i + 2], 0xc0) ~= 0x80 then
-      return -1
-    end
-    if first < 0xf0 then
-      return i + 3
-    end
-    return band(p[i + 3], 0xc0) == 0x80 and i + 4 or -1
+    local byte = p[first]
+    local wants = byte < 0x80 and 1 or byte < 0xe0 and 2 or byte < 0xf0 and 3 or 4
+    return i - first == wants
   end
 
-  -- The closing quote of the string whose first byte is at `i`, and whether there are escapes
-  -- before it; -1 when there is none. The byte
-  -- after the last one is a zero, which is no part of any string.
+  -- The closing quote of the string whose first byte is at `i`; -1 when there is none. The byte
+  -- after the last one of a body is a zero, which is no part of any string.
   local function string_end(p, i, length)
-    local last, escaped = length - 4, false
+    local last = length - 4
     while true do
       while i <= last and bor(class[p[i]], class[p[i + 1]], class[p[i + 2]], class[p[i + 3]]) == 0 do
         i = i + 4
       end
-      local byte = p[i]
-      local kind = class[byte]
-      if kind == 0 then
+      -- Some more at least: going over from one loop to the other costs, too.
+      local enough, state = i + 64, WHOLE
+      while state ~= STOP and (i < enough or state ~= WHOLE) do
+        -- A plain number, as LuaJIT keeps in a register.
+        state = band(tobit(rshift(rows[p[i]], state)), 63)
         i = i + 1
-      elseif kind == 2 then
-        i = character(p, i)
-        if i < 0 then
+      end
+      if state == STOP then
+        local byte = p[i - 1]
+        if not is_whole(p, i - 1) then
+          return -1
+        elseif byte == 34 then
+          return i - 1
+        elseif byte ~= 117 or hex[p[i]] == 0 or hex[p[i + 1]] == 0 or hex[p[i + 2]] == 0 or hex[p[i + 3]] == 0 then
           return -1
         end
-      elseif byte == 34 then
-        return i, escaped
-      elseif byte == 92 then
-        escaped = true
-        local escape = p[i + 1]
-        if escape == 117 then
-          if hex[p[i + 2]] == 0 or hex[p[i + 3]] == 0 or hex[p[i + 4]] == 0 or hex[p[i + 5]] == 0 then
-            return -1
-          end
-          i = i + 6
-        elseif
-          escape == 34
-          or escape == 92
-          or escape == 47
-          or escape == 98
-          or escape == 102
-          or escape == 110
-          or escape == 114
-          or escape == 116
-        then
-          i = i + 2
-        else
-          return -1
-        end
-      else
-        return -1
+        i = i + 4
       end
     end
+  end
+
+  local function has_escape(p, first, past)
+    for i = first, past - 1 do
+      if p[i] == 92 then
+        return true
+      end
+    end
+    return false
   end
 
   -- The first byte from `i` on that is no blank.
@@ -252,19 +262,21 @@ do
       and (of == TO_MODEL or of == TO_MAX_TOKENS or of == TO_FALLBACKS or of == TO_TYPE or at == FALLBACKS)
   end
 
-  -- Reads on from `i` to the end; the outcome is only whether the bytes are UTF-8 to the last.
+  -- Whether the bytes from `i` on are UTF-8 to the last.
   local function is_utf8(p, i, length)
+    local state = WHOLE
     while i < length do
-      if class[p[i]] == 2 then
-        i = character(p, i)
-        if i < 0 then
+      -- What is no character of a string is one all the same where there is none.
+      local byte = p[i]
+      if byte >= 128 or state ~= WHOLE then
+        state = band(tobit(rshift(rows[byte], state)), 63)
+        if state == STOP then
           return false
         end
-      else
-        i = i + 1
       end
+      i = i + 1
     end
-    return true
+    return state == WHOLE
   end
 
   -- By depth, what the objects that are open ask for themselves; a number is 0 where there is none.
@@ -273,10 +285,15 @@ do
   local advisors = ffi.new("uint8_t[?]", MAX_DEPTH + 2)
 
   -- The body that is read, and its member at the top that is read now.
-  local text, field_first, field_last
+  local bytes_read, field_first, field_past
+
+  -- A text of the body: from `first` to before `past`.
+  local function between(first, past)
+    return ffi.string(bytes_read + first, past - first)
+  end
 
   local function field()
-    return decoded(text:sub(field_first + 1, field_last + 1)) or ""
+    return decoded(between(field_first, field_past)) or ""
   end
 
   -- Looks at the value at `i` that begins with `byte`; `stop` is its last byte where it is no
@@ -293,7 +310,7 @@ do
       if models[depth] then
         return 400, REPEATED .. "model"
       end
-      local name = byte == 34 and stop - i <= 2048 and decoded(text:sub(i + 2, stop))
+      local name = byte == 34 and stop - i <= 2048 and decoded(between(i + 1, stop))
       if not name or not is_name(name) then
         return 400, MODEL
       end
@@ -302,17 +319,17 @@ do
       if tokens[depth] > 0 then
         return 400, REPEATED .. "max_tokens"
       end
-      local digits = stop and text:sub(i + 1, stop + 1) or ""
+      local digits = stop and between(i, stop + 1) or ""
       if not digits:find("^[1-9]%d*$") then
         return 400, TOKENS
       end
       tokens[depth] = tonumber(digits)
       if depth == 1 then
-        top.first, top.last = i + 1, stop + 1
+        top.first, top.past = i, stop + 1
       end
     elseif of == TO_TYPE and byte == 34 then
       -- What no text can be, another reader may take for whatever it likes.
-      local kind = decoded(text:sub(i + 2, stop))
+      local kind = decoded(between(i + 1, stop))
       if not kind or kind:sub(1, 7) == "advisor" then
         advisors[depth] = 1
       end
@@ -340,16 +357,15 @@ do
     end
   end
 
-  -- Reads a body; `counts` is false where nothing is put out, so that no number matters.
-  -- Returns `{ model, max_tokens, first, last, open, nested }`, or nil, status and reason.
-  -- `first` and `last` are the places of the digits of `max_tokens`, `open` that of the body's
-  -- brace; `nested` is nil where nothing else asks for anything.
-  local function read(body, counts)
-    local length = #body
-    local p = ffi.cast("const uint8_t *", body)
-    local top = { model = nil, max_tokens = nil, first = nil, last = nil, open = nil, nested = nil }
+  -- Reads the body whose bytes begin at `p`, with a zero after the last one; `counts` is false
+  -- where nothing is put out, so that no number matters.
+  -- Returns `{ model, max_tokens, first, past, open, nested }`, or nil, status and reason.
+  -- From `first` to before `past` are the digits of `max_tokens`, `open` is the first byte in the
+  -- body's brace; `nested` is nil where nothing else asks for anything.
+  local function read(p, length, counts)
+    local top = { model = nil, max_tokens = nil, first = nil, past = nil, open = nil, nested = nil }
     local depth, values, i = 0, 0, 0
-    text, field_first, field_last = body, 0, -1
+    bytes_read, field_first, field_past = p, 0, 0
 
     local expects_name, may_end = false, false
     while true do
@@ -365,23 +381,22 @@ do
           if byte ~= 34 then
             return nil, 400, BODY
           end
-          local stop, escaped = string_end(p, i + 1, length)
+          local stop = string_end(p, i + 1, length)
           if stop < 0 then
             return nil, 400, BODY
           end
           if place[depth] ~= CONTENT then
             -- Only names that begin like one that matters, or are written with escapes.
-            local first, of = p[i + 1], OTHER
+            local first, size, of = p[i + 1], stop - i, OTHER
             if
-              escaped
-              or stop - i <= LONGEST
-                and (first == 109 or first == 116 or first == 102 or first == 115 or first == 105)
+              size <= LONGEST and (first == 109 or first == 116 or first == 102 or first == 115 or first == 105)
+              or size <= 6 * LONGEST and has_escape(p, i + 1, stop)
             then
-              of = member_of(place[depth], decoded(body:sub(i + 2, stop)))
+              of = member_of(place[depth], decoded(between(i + 1, stop)))
             end
             member[depth] = of
             if depth == 1 then
-              field_first, field_last = i + 1, stop - 1
+              field_first, field_past = i + 1, stop
             end
           end
           i = stop + 1
@@ -486,14 +501,13 @@ do
     end
   end
 
-  function asked.read(body, counts)
-    local found, status, reason, at = read(body, counts)
-    text = nil
+  function asked.read(p, length, counts)
+    local found, status, reason, at = read(p, length, counts)
     if found then
       return found
     end
     -- That a body is none comes before what it asks for.
-    if reason ~= BODY and not is_utf8(ffi.cast("const uint8_t *", body), at, #body) then
+    if reason ~= BODY and not is_utf8(p, at, length) then
       return nil, 400, BODY
     end
     return nil, status, reason

@@ -4,9 +4,6 @@
 
 local MESSAGES, COUNT_TOKENS = "/v1/messages", "/v1/messages/count_tokens"
 
--- A body above this is taken apart at once, so that its memory does not wait for the collector.
-local LARGE = 1048576
-
 -- The present keys by id, of one generation of the files: their bytes and fingerprints.
 local keys, keys_of = {}, nil
 
@@ -101,10 +98,6 @@ local function forbidden(present, open, found, granted, counts)
   return nil
 end
 
-local function replaced(text, from, to, with)
-  return text:sub(1, from - 1) .. with .. text:sub(to + 1)
-end
-
 -- The groups that the first filter passed on, by id and name.
 local function groups_of(headers)
   local found = {}
@@ -170,8 +163,7 @@ end
 local function decide(handle)
   -- This waits for the whole body: what was taken from the handle before is gone after it.
   local body = handle:body(true)
-  local length = body:length()
-  local text = length > 0 and body:getBytes(0, length) or ""
+  local start, length = bytes.of(body)
 
   local headers = handle:headers()
   local present, audit, key_id, open, nowhere
@@ -204,7 +196,7 @@ local function decide(handle)
   if encoded and encoded ~= "identity" then
     return answer.refuse(handle, 400, "Request body must be a JSON object", audit)
   end
-  local found, status, why = asked.read(text, counts)
+  local found, status, why = asked.read(start, length, counts)
   if not found then
     return answer.refuse(handle, status, why, audit)
   end
@@ -228,14 +220,12 @@ local function decide(handle)
   if counts then
     audit.maxTokens = granted
     if granted ~= found.max_tokens then
-      local digits = string.format("%d", granted)
-      if found.first then
-        text = replaced(text, found.first, found.last, digits)
-      else
-        text = replaced(text, found.open + 1, found.open, '"max_tokens":' .. digits .. ",")
+      local first, past, text = found.first, found.past, string.format("%d", granted)
+      if not first then
+        first, past, text = found.open, found.open, '"max_tokens":' .. text .. ","
       end
       -- This sets content-length, too, where there is one.
-      body:setBytes(text)
+      body:setBytes(bytes.replaced(start, length, first, past, text))
     end
   end
   -- All that a client sent of these goes.
@@ -247,10 +237,7 @@ local function decide(handle)
   audit.decision = "Allow"
   answer.log(handle, audit)
   headers:replace("x-anthropic-rbac-decision", "Allow")
-  if length > LARGE then
-    text, body = nil, nil
-    collectgarbage()
-  end
+  bytes.free()
 end
 
 function envoy_on_request(handle)
