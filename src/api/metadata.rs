@@ -78,3 +78,7 @@ pub const PART_OF: &str = "app.kubernetes.io/part-of";
 
 /// Value of [`MANAGED_BY`] and [`PART_OF`], and the field manager of our writes.
 pub const NAME: &str = "anthropic-rbac";
+
+/// Namespace that the manifests put the operator into. Its ServiceAccount is called [`NAME`] in
+/// whichever it is.
+pub const OPERATOR_NAMESPACE: &str = "anthropic-rbac-system";

@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::failure::{Exit, Failure};
 use super::source::ClusterArgs;
 use super::upstream::UpstreamArgs;
+use crate::api::metadata::OPERATOR_NAMESPACE;
 use crate::controller::{self, Options, SecretScope, telemetry};
 use crate::policy::name::Name;
 
@@ -20,7 +21,8 @@ Examples:
   anthropic-rbac operator --leader-elect=false --context kind-kind  # from a workstation
 
 Environment:
-  POD_NAMESPACE  where the Lease and the model catalogue live (default anthropic-rbac-system)
+  POD_NAMESPACE  where the Lease, the model catalogue and its ServiceAccount live
+                 (default anthropic-rbac-system)
   POD_NAME       who holds it (default made of host and process)
   RUST_LOG       what to log, such as info or anthropic_rbac=debug (default info)")]
 pub struct Args {
@@ -81,9 +83,6 @@ enum LogFormat {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Address(Option<SocketAddr>);
 
-/// Where the Lease lives when nobody says so: where the manifests put the operator.
-const NAMESPACE: &str = "anthropic-rbac-system";
-
 /// Runs it.
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let Args {
@@ -119,7 +118,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         models_config_map,
         upstream,
         max_in_flight: usize::from(max_in_flight),
-        namespace: variable("POD_NAMESPACE").unwrap_or_else(|| NAMESPACE.to_owned()),
+        namespace: variable("POD_NAMESPACE").unwrap_or_else(|| OPERATOR_NAMESPACE.to_owned()),
         identity: variable("POD_NAME").unwrap_or_else(identity),
     };
     super::block_on(async move {

@@ -97,7 +97,8 @@ impl Engine {
         let max = options.max_in_flight.max(1);
         Self {
             world: World::new(Arc::new(Catalogue::built_in()), Unseen::Waits)
-                .with_upstream(options.upstream.clone()),
+                .with_upstream(options.upstream.clone())
+                .with_operator_in(&options.namespace),
             queue: Queue::default(),
             echoes: Echoes::default(),
             observer: Observer::new(client.clone(), out, onlookers),

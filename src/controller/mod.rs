@@ -83,7 +83,7 @@ pub struct Options {
     pub upstream: Upstream,
     /// Most requests on their way at a time, watches and leader election aside.
     pub max_in_flight: usize,
-    /// The operator's own namespace: of the Lease, and of that ConfigMap.
+    /// The operator's own namespace: of the Lease, of that ConfigMap, and of its ServiceAccount.
     pub namespace: String,
     /// Which process this is, for the Lease and in Events: the Pod's name.
     pub identity: String,

@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::api::metadata::NAME;
 use crate::gateway::envoy::Upstream;
 use crate::policy::catalogue::Catalogue;
 use crate::policy::digest::{Digest, Fingerprint};
@@ -83,6 +84,8 @@ pub struct Snapshot {
     pub last_policy: Option<Arc<LastPolicy>>,
     /// Known models.
     pub catalogue: Arc<Catalogue>,
+    /// Where the operator itself runs: messages propose commands that grant its account rights.
+    pub operator_namespace: Name,
 }
 
 /// Another workspace's ApiKeyRef that claims the same key or the same target.
@@ -123,5 +126,10 @@ impl Snapshot {
     /// Whether this clock and the API server's differ so much that nothing is taken away by it.
     pub fn clocks_differ(&self) -> bool {
         self.skew.is_some_and(|skew| skew.abs() > TRUSTED_SKEW)
+    }
+
+    /// The operator's own ServiceAccount, as `kubectl create rolebinding --serviceaccount` takes it.
+    pub fn operator_account(&self) -> String {
+        format!("{}:{NAME}", self.operator_namespace)
     }
 }

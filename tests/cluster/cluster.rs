@@ -14,6 +14,8 @@ use std::{
     time::Duration,
 };
 
+/// Where the operator is installed.
+pub(crate) use anthropic_rbac::api::metadata::OPERATOR_NAMESPACE;
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
@@ -30,9 +32,6 @@ use crate::{
     suite::existing_cluster,
     wait,
 };
-
-/// Where the operator is installed.
-pub(crate) const OPERATOR_NAMESPACE: &str = "anthropic-rbac-system";
 
 /// Who the API server says the operator is.
 pub(crate) const OPERATOR_USER: &str = "system:serviceaccount:anthropic-rbac-system:anthropic-rbac";

@@ -69,8 +69,8 @@ async fn type_all(cluster: &Cluster) -> Result<(usize, usize, Vec<String>)> {
         cluster.kubectl_ok(&["create", "namespace", name])?;
         let namespace = format!("--namespace={name}");
         let role = "--clusterrole=anthropic-rbac-secrets";
-        let to = "--serviceaccount=anthropic-rbac-system:anthropic-rbac";
-        cluster.kubectl_ok(&["create", "rolebinding", "documents", &namespace, role, to])?;
+        let to = format!("--serviceaccount={OPERATOR_NAMESPACE}:anthropic-rbac");
+        cluster.kubectl_ok(&["create", "rolebinding", "documents", &namespace, role, &to])?;
     }
     cluster.kubectl_ok(&["apply", "--filename=examples/seed/00-namespaces.yaml"])?;
     let settings = Settings {

@@ -18,6 +18,9 @@ use crate::{cluster::Cluster, command_line, tap::Tap, wait};
 
 pub(crate) use crate::cluster::{OPERATOR_NAMESPACE, OPERATOR_USER};
 
+/// Its ServiceAccount, in whichever namespace it runs.
+const ACCOUNT: &str = "anthropic-rbac";
+
 /// How to run it.
 pub(crate) struct Settings<'a> {
     /// Namespaces in which it may touch Secrets.
@@ -27,6 +30,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) log: &'a str,
     /// More flags of `operator`.
     pub(crate) arguments: &'a [&'a str],
+    /// Where it runs; its ServiceAccount is there.
+    pub(crate) namespace: &'a str,
     /// Talks to the API server through this.
     pub(crate) through: Option<&'a Tap>,
     /// Has its time from this library, which has it from this file.
@@ -40,6 +45,7 @@ impl Default for Settings<'_> {
             leader_elect: false,
             log: "info",
             arguments: &[],
+            namespace: OPERATOR_NAMESPACE,
             through: None,
             clock: None,
         }
@@ -52,6 +58,7 @@ pub(crate) struct Operator {
     number: usize,
     command: Vec<String>,
     rust_log: String,
+    namespace: String,
     address: SocketAddr,
     log: PathBuf,
 }
@@ -74,15 +81,16 @@ impl Operator {
             leader_elect,
             log: rust_log,
             arguments,
+            namespace,
             through,
             clock,
         } = settings;
-        for namespace in secrets_in {
-            allow_secrets(cluster, namespace)?;
+        for secrets in secrets_in {
+            allow_secrets(cluster, secrets)?;
         }
         let kubeconfig = match through {
             Some(tap) => tap.kubeconfig(cluster)?,
-            None => kubeconfig(cluster)?,
+            None => kubeconfig_of(cluster, namespace, ACCOUNT)?,
         };
         let mut command = clock.map(moved_clock).unwrap_or_default();
         command.extend([
@@ -105,10 +113,11 @@ impl Operator {
         let log = cluster.dir().join(format!("operator-{number}.log"));
         let address = free_address()?;
         Ok(Self {
-            process: launch(&command, number, rust_log, address, &log)?,
+            process: launch(&command, number, rust_log, namespace, address, &log)?,
             number,
             command,
             rust_log: rust_log.to_owned(),
+            namespace: namespace.to_owned(),
             address,
             log,
         })
@@ -158,6 +167,7 @@ impl Operator {
             &self.command,
             self.number,
             &self.rust_log,
+            &self.namespace,
             self.address,
             &self.log,
         )?;
@@ -260,7 +270,7 @@ impl Drop for Operator {
 
 /// A kubeconfig that makes its holder the operator, with a token as a pod would have it.
 pub(crate) fn kubeconfig(cluster: &Cluster) -> Result<PathBuf> {
-    kubeconfig_of(cluster, OPERATOR_NAMESPACE, "anthropic-rbac")
+    kubeconfig_of(cluster, OPERATOR_NAMESPACE, ACCOUNT)
 }
 
 /// A kubeconfig that makes its holder this ServiceAccount.
@@ -315,7 +325,7 @@ fn grant(cluster: &Cluster, namespace: &str, role: &str) -> Result<()> {
         "--namespace",
         namespace,
         &format!("--clusterrole={role}"),
-        "--serviceaccount=anthropic-rbac-system:anthropic-rbac",
+        &format!("--serviceaccount={OPERATOR_NAMESPACE}:{ACCOUNT}"),
     ])?;
     Ok(())
 }
@@ -335,6 +345,7 @@ fn launch(
     command: &[String],
     number: usize,
     rust_log: &str,
+    namespace: &str,
     address: SocketAddr,
     log: &Path,
 ) -> Result<Child> {
@@ -357,7 +368,7 @@ fn launch(
         .arg(format!("--metrics-bind-address={address}"))
         .env("RUST_LOG", rust_log)
         .env("RUST_BACKTRACE", "full")
-        .env("POD_NAMESPACE", OPERATOR_NAMESPACE)
+        .env("POD_NAMESPACE", namespace)
         .env("POD_NAME", pod_name(number))
         .env_remove("KUBECONFIG")
         .stdin(Stdio::null())

@@ -26,12 +26,57 @@ const NOT_THE_OPERATOR: [&str; 2] = ["other-", "audit-"];
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test(
+            "in another namespace than ours the operator says how to let it there touch Secrets",
+            granted_elsewhere,
+        )
+        .cluster_wide(),
+        test(
             "without access to Secrets a key says how to grant it, and that helps",
             granted,
         )
         .needs_audit_log()
         .also_namespaced(),
     ]
+}
+
+async fn granted_elsewhere(cluster: &Cluster) -> Result<()> {
+    let namespace = cluster.namespace("elsewhere").await?;
+    let home = namespace.as_str();
+    let within = format!("--namespace={home}");
+    let account = format!("--serviceaccount={home}:anthropic-rbac");
+    cluster.kubectl_ok(&["create", "serviceaccount", "anthropic-rbac", &within])?;
+    // All but Secrets, there alone.
+    let role = "--clusterrole=anthropic-rbac";
+    cluster.kubectl_ok(&["create", "rolebinding", "all-but", &within, role, &account])?;
+    let objects = [
+        secret(home, "source", &fake_key("elsewhere")),
+        workspace(home, "one", json!({"displayName": "One"})),
+        key(home, "app", "one", "source", "target"),
+    ];
+    resource::create(cluster, &objects).await?;
+    let settings = Settings {
+        namespace: home,
+        arguments: &[&format!("--namespaces={home}")],
+        ..Settings::default()
+    };
+    let _operator = Operator::start(cluster, settings).await?;
+
+    let keys = api(&cluster.client(), "ApiKeyRef", home);
+    let denied = ("Ready", "False", "SecretAccessDenied");
+    let message = until(&keys, "app", denied, SOON).await?;
+    obey(cluster, &message)?;
+    until(&keys, "app", ("Ready", "True", ""), RETRIED).await?;
+    Ok(())
+}
+
+/// Runs the command that a message proposes.
+fn obey(cluster: &Cluster, message: &str) -> Result<()> {
+    let start = message
+        .find("kubectl ")
+        .with_context(|| format!("no command in: {message}"))?;
+    let command: Vec<&str> = message[start..].split_whitespace().skip(1).collect();
+    cluster.kubectl_ok(&command)?;
+    Ok(())
 }
 
 async fn granted(cluster: &Cluster) -> Result<()> {
@@ -52,11 +97,7 @@ async fn granted(cluster: &Cluster) -> Result<()> {
     // The Workspace goes on without that key.
     resource::until_ready(cluster, home, &["Workspace/one"], SOON).await?;
 
-    let start = message
-        .find("kubectl ")
-        .with_context(|| format!("no command in: {message}"))?;
-    let command: Vec<&str> = message[start..].split_whitespace().skip(1).collect();
-    cluster.kubectl_ok(&command)?;
+    obey(cluster, &message)?;
     until(&keys, "app", ("Ready", "True", ""), RETRIED).await?;
     let secrets = api(&cluster.client(), "Secret", home);
     let value = resource::value(&secrets.get("target").await?, "ANTHROPIC_API_KEY");

@@ -7,12 +7,9 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 use serde::Serialize;
 
-use crate::api::metadata::NAME;
+use crate::api::metadata::{NAME, OPERATOR_NAMESPACE};
 use crate::cli::failure::Failure;
 use crate::cli::source::ClusterArgs;
-
-/// Where the manifests put the operator, for whoever may not look everywhere.
-const NAMESPACE: &str = "anthropic-rbac-system";
 
 /// What the Lease says.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -46,7 +43,7 @@ pub async fn leader(cluster: &ClusterArgs) -> Result<Leader, Failure> {
     let everywhere = Api::<Lease>::all(client.clone()).list(&named).await;
     let leases = match everywhere {
         Err(kube::Error::Api(status)) if status.is_forbidden() => {
-            let there = Api::<Lease>::namespaced(client, NAMESPACE);
+            let there = Api::<Lease>::namespaced(client, OPERATOR_NAMESPACE);
             there.list(&named).await
         }
         listed => listed,

@@ -5,6 +5,7 @@ use kube::client::Body;
 use serde_json::json;
 
 use super::*;
+use crate::api::metadata::OPERATOR_NAMESPACE;
 
 fn election(identity: &str) -> Election {
     Election {
@@ -152,7 +153,7 @@ impl Server {
 }
 
 fn candidate(server: &Server, identity: &str) -> Candidate {
-    Candidate::new(server.client(), "anthropic-rbac-system", identity)
+    Candidate::new(server.client(), OPERATOR_NAMESPACE, identity)
 }
 
 #[tokio::test]

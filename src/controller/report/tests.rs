@@ -1,5 +1,6 @@
 use super::*;
 use crate::api::RoleBindingStatus;
+use crate::api::metadata::OPERATOR_NAMESPACE;
 use crate::controller::fake::{Fake, status};
 use crate::policy::catalogue::Catalogue;
 
@@ -144,6 +145,7 @@ fn snapshot() -> Snapshot {
         unhurried: BTreeMap::new(),
         last_policy: None,
         catalogue: Arc::new(Catalogue::built_in()),
+        operator_namespace: OPERATOR_NAMESPACE.into(),
     }
 }
 

@@ -43,7 +43,7 @@ impl<'a> Settling<'a> {
         let gateways = self.places.iter().filter(|place| !place.is_target);
         gateways.into_iter().find_map(|place| {
             if let Some(SecretLookup::Denied) = self.snapshot.secrets.get(&place.id.name) {
-                return Some(denied_in(&place.id.name.namespace));
+                return Some(denied_in(self.snapshot, &place.id.name.namespace));
             }
             let foreign = place.found.is_some_and(|found| !found.is_ours());
             foreign.then(|| {
@@ -63,7 +63,7 @@ impl<'a> Settling<'a> {
         let namespace = &self.facts.object.name.namespace;
         let id = OutputId::secret(namespace.clone(), target.secret.clone());
         if let Some(SecretLookup::Denied) = self.snapshot.secrets.get(&id.name) {
-            return Some(denied_in(namespace));
+            return Some(denied_in(self.snapshot, namespace));
         }
         let found = self.snapshot.outputs.get(&id);
         let is_gateways = found.is_some_and(|found| {

@@ -352,11 +352,12 @@ impl<'a> Settling<'a> {
 }
 
 /// What to say where Secrets may not be touched, and the command that permits it.
-pub fn denied_in(namespace: &str) -> Trouble {
+pub fn denied_in(snapshot: &Snapshot, namespace: &str) -> Trouble {
     let message = format!(
         "The operator may not touch Secrets in namespace {namespace}. An administrator can permit it: \
          kubectl create rolebinding anthropic-rbac-secrets -n {namespace} --clusterrole=anthropic-rbac-secrets \
-         --serviceaccount=anthropic-rbac-system:anthropic-rbac"
+         --serviceaccount={}",
+        snapshot.operator_account()
     );
     Trouble::fault(reason::SECRET_ACCESS_DENIED, message)
 }

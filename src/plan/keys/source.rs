@@ -139,7 +139,7 @@ impl<'a> Settling<'a> {
                 None if self.is_revoked(facts.digest) => None,
                 None => self.gateway_trouble(next, self.secret(next)),
             },
-            ValueLookup::Denied => Some(denied_in(&next.namespace)),
+            ValueLookup::Denied => Some(denied_in(self.snapshot, &next.namespace)),
             ValueLookup::Missing
             | ValueLookup::Unread
             | ValueLookup::NoSecret
@@ -222,7 +222,7 @@ impl<'a> Settling<'a> {
                 );
                 Trouble::fault(reason::SOURCE_KEY_MISSING, message)
             }
-            ValueLookup::Denied => denied_in(&source.namespace),
+            ValueLookup::Denied => denied_in(self.snapshot, &source.namespace),
             ValueLookup::Unread => Trouble::fault(
                 reason::PENDING,
                 format!("Secret {} has not been read yet.", source.secret()),

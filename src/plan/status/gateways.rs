@@ -187,7 +187,8 @@ pub fn prompt_projection(
             "The operator may not look at or mark gateway pods in namespace {namespace}, so a change is not \
              hurried: {SLOW}. Grant it: kubectl create rolebinding anthropic-rbac-gateway-pods --namespace \
              {namespace} --clusterrole=anthropic-rbac-gateway-pods \
-             --serviceaccount=anthropic-rbac-system:anthropic-rbac"
+             --serviceaccount={}",
+            snapshot.operator_account()
         );
         (Is::False, reason::POD_ACCESS_DENIED, message)
     } else if let Some(gateway) = selects_none {

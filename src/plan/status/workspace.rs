@@ -38,7 +38,7 @@ fn keyless(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Option<(&'static
             let lookup = snapshot.secrets.get(&id.name);
             matches!(lookup, Some(SecretLookup::Denied))
         };
-        let trouble = denied_in(&snapshot.name.namespace);
+        let trouble = denied_in(snapshot, &snapshot.name.namespace);
         gateways(snapshot)
             .any(|id| denied(&id))
             .then_some((trouble.reason, trouble.message))

@@ -17,6 +17,7 @@ mod keys;
 mod loads;
 mod pods;
 mod quiet;
+mod rights;
 mod rivals;
 mod rotation;
 mod stage;

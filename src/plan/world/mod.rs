@@ -20,6 +20,7 @@ use jiff::Timestamp;
 
 use super::client_keys;
 use super::keys::data_key;
+use crate::api::metadata::OPERATOR_NAMESPACE;
 use crate::facts::{
     BindingFacts, KeyMemory, KeyRefFacts, KeySetId, LastPolicy, OutputFacts, OutputId, OutputKind,
     Ownership, PodScope, Rival, Rivalry, SecretFacts, SecretLookup, Snapshot, WorkspaceFacts,
@@ -67,6 +68,7 @@ pub struct World {
     jwks: Jwks,
     upstream: Arc<Upstream>,
     last_policies: HashMap<NamespacedName, Arc<LastPolicy>>,
+    operator_namespace: Name,
 }
 
 #[derive(Debug, Default)]
@@ -99,6 +101,7 @@ impl World {
             jwks: Jwks::default(),
             upstream: Arc::default(),
             last_policies: HashMap::new(),
+            operator_namespace: OPERATOR_NAMESPACE.into(),
         }
     }
 
@@ -106,6 +109,15 @@ impl World {
     pub fn with_upstream(self, upstream: Upstream) -> Self {
         let upstream = Arc::new(upstream);
         Self { upstream, ..self }
+    }
+
+    /// The same, of an operator that runs in this namespace.
+    pub fn with_operator_in(self, namespace: &str) -> Self {
+        let operator_namespace = namespace.into();
+        Self {
+            operator_namespace,
+            ..self
+        }
     }
 
     /// Takes another catalogue; whoever exists is affected by what models are known.
@@ -194,6 +206,7 @@ impl World {
             unhurried: BTreeMap::new(),
             last_policy: self.last_policies.get(workspace).cloned(),
             catalogue: self.catalogue.clone(),
+            operator_namespace: self.operator_namespace.clone(),
         })
     }
 
