@@ -23,7 +23,8 @@ use answer::{Answer, Change};
 Who gains or loses which model, whose limits or key change, who vouches for callers, who gets into
 the Console: now, and at every later time at which a grant begins or ends. Against a cluster, the
 manifests are applied to it as kubectl apply does: what they do not mention stays. To see what
-deleting does, compare two folders.
+deleting does, compare two folders. One of the two may hold no manifests, as before the first or
+after the last: nobody may do anything there.
 
 Examples:
   anthropic-rbac diff -f .                                   # what 'kubectl apply' would do

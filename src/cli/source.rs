@@ -1,6 +1,7 @@
 //! Where facts come from: manifests that `-f` names, or the current cluster.
 //! Must not decide anything, and never reads a Secret's data from a cluster.
 
+mod change;
 mod cluster;
 mod files;
 mod overlay;
@@ -8,6 +9,7 @@ mod rendered;
 mod reported;
 mod statuses;
 
+pub use change::ChangeArgs;
 pub use rendered::Rendered;
 pub use statuses::{Key, Said, Statuses};
 
@@ -116,62 +118,6 @@ impl Place {
     pub fn text(&self) -> Option<String> {
         let (file, line) = (self.file.as_ref()?, self.line?);
         Some(format!("{file}:{line}"))
-    }
-}
-
-/// What two sides that are compared take.
-#[derive(clap::Args, Debug)]
-pub struct ChangeArgs {
-    /// Manifests as they would be: files, folders with all below them, or - for stdin
-    #[arg(short = 'f', long = "filename", value_name = "PATH", num_args = 1.., required = true)]
-    files: Vec<PathBuf>,
-    /// What they are compared with: manifests as they are, or 'cluster', to which they would be
-    /// applied: what they do not mention stays
-    #[arg(long, value_name = "PATH|cluster", num_args = 1.., default_value = "cluster")]
-    against: Vec<PathBuf>,
-    /// Namespace of manifests that name none [default: default]; from a cluster, only Workspaces
-    /// of this one
-    #[arg(short, long, value_name = "NS")]
-    namespace: Option<String>,
-    #[command(flatten)]
-    models: ModelArgs,
-    #[command(flatten)]
-    cluster: ClusterArgs,
-}
-
-// === impl ChangeArgs ===
-
-impl ChangeArgs {
-    /// Reads both sides: as it is, and as it would be.
-    ///
-    /// # Errors
-    /// When manifests are wrong, or the cluster cannot be read.
-    pub fn read(&self) -> Result<(Source, Source), Failure> {
-        let namespace = self.namespace.as_deref().unwrap_or("default");
-        let catalogue = self.models.catalogue()?;
-        let fine = |(source, problems): (Source, Vec<Problem>)| match problems.is_empty() {
-            true => Ok(source),
-            false => Err(Failure::from(problems)),
-        };
-        if self.against != [PathBuf::from("cluster")] {
-            let before = fine(files::read(
-                &self.against,
-                namespace,
-                false,
-                catalogue.clone(),
-            )?)?;
-            let after = fine(files::read(&self.files, namespace, false, catalogue)?)?;
-            return Ok((before, after));
-        }
-        let (manifests, problems) = super::manifests::load(&self.files, namespace);
-        if !problems.is_empty() {
-            return Err(problems.into());
-        }
-        let only = self.namespace.as_deref().map(Name::from);
-        super::block_on(async {
-            let fetched = cluster::Fetched::read(&self.cluster, catalogue).await?;
-            overlay::read(fetched, manifests, only).await
-        })
     }
 }
 

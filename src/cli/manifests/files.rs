@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::Empty;
 use super::place::Mark;
 use super::problem::{Problem, reason};
 
@@ -25,7 +26,7 @@ const STDIN: &str = "<stdin>";
 /// Reads files as they are named and folders with all that is below them, in the order of
 /// their paths; a file that is named twice is read once. In folders only `.yaml`, `.yml` and
 /// `.json` count, and nothing whose name starts with a dot.
-pub fn read(paths: &[PathBuf]) -> (Vec<Input>, Vec<Problem>) {
+pub fn read(paths: &[PathBuf], empty: Empty) -> (Vec<Input>, Vec<Problem>) {
     let mut inputs = Vec::new();
     let mut problems = Vec::new();
     let mut seen = BTreeSet::new();
@@ -41,7 +42,7 @@ pub fn read(paths: &[PathBuf]) -> (Vec<Input>, Vec<Problem>) {
         let mut files = Vec::new();
         if let Err(error) = walk(path, true, &mut files) {
             problems.push(Problem::of_file(&name_of(path), cannot_read(&error)));
-        } else if files.is_empty() {
+        } else if files.is_empty() && empty == Empty::Refused {
             let message = "no .yaml, .yml or .json file is in this folder";
             problems.push(Problem::of_file(&name_of(path), message));
         }
@@ -140,7 +141,7 @@ mod tests {
     use super::*;
 
     fn names(paths: &[PathBuf]) -> Vec<String> {
-        let (inputs, problems) = read(paths);
+        let (inputs, problems) = read(paths, Empty::Refused);
         assert_eq!(problems, []);
         let name = |input: &Input| {
             let path = Path::new(&*input.name);
@@ -189,7 +190,7 @@ mod tests {
         std::fs::write(&latin, b"a: 1\n\nb: \xE9").expect("a file");
         let good = folder.path().join("good.yaml");
         std::fs::write(&good, "a: 1").expect("a file");
-        let (inputs, problems) = read(&[latin, folder.path().join("absent"), good]);
+        let (inputs, problems) = read(&[latin, folder.path().join("absent"), good], Empty::Refused);
         assert_eq!(inputs.len(), 1);
         let messages: Vec<_> = problems
             .iter()
@@ -204,5 +205,26 @@ mod tests {
         );
         assert_eq!(problems[0].mark, Some(Mark { line: 3, column: 4 }));
         assert_eq!(problems[1].mark, None, "nothing of it could be read");
+    }
+
+    #[test]
+    fn a_folder_without_manifests_is_a_problem_unless_it_may_be_empty_and_a_missing_one_always() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let empty = folder.path().join("empty");
+        std::fs::create_dir(&empty).expect("a folder");
+        let paths = [empty, folder.path().join("absent")];
+        let said = |empty| {
+            let (_, problems) = read(&paths, empty);
+            problems
+                .into_iter()
+                .map(|problem| problem.message)
+                .collect::<Vec<_>>()
+        };
+        let missing = "no such file or folder";
+        assert_eq!(
+            said(Empty::Refused),
+            ["no .yaml, .yml or .json file is in this folder", missing]
+        );
+        assert_eq!(said(Empty::Allowed), [missing]);
     }
 }

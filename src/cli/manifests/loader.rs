@@ -3,6 +3,7 @@
 //! Must not stop at the first thing that is wrong.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use kube::core::object::HasStatus;
@@ -99,7 +100,10 @@ impl Loader {
     }
 
     fn object(&mut self, mut object: Object) {
-        let sort = sort(&object.value);
+        let sort = match sort(&object.value) {
+            Sort::Other if object.is_for_kustomize() => Sort::Kustomization,
+            sort => sort,
+        };
         match sort {
             Sort::Other => {}
             Sort::List => self.list(object),
@@ -369,6 +373,12 @@ impl Loader {
 // === impl Object ===
 
 impl Object {
+    /// Of a file that kustomize knows by its name; what is in it need not say what it is.
+    fn is_for_kustomize(&self) -> bool {
+        let stem = Path::new(&*self.file).file_stem();
+        stem.is_some_and(|stem| stem == "kustomization") && self.value.get("kind").is_none()
+    }
+
     fn problem(&self, fault: Fault, reason: &'static str) -> Problem {
         let Fault {
             path,

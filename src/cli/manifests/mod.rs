@@ -51,10 +51,19 @@ pub struct Manifests {
     pub notes: Vec<String>,
 }
 
+/// What a folder without manifests is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Empty {
+    /// Nothing.
+    Allowed,
+    /// A mistake.
+    Refused,
+}
+
 /// Reads everything that is named: what is understood, and all that is wrong with the rest, in
 /// the order of files and lines.
-pub fn load(paths: &[PathBuf], default_namespace: &str) -> (Manifests, Vec<Problem>) {
-    let (inputs, mut problems) = files::read(paths);
+pub fn load(paths: &[PathBuf], default_namespace: &str, empty: Empty) -> (Manifests, Vec<Problem>) {
+    let (inputs, mut problems) = files::read(paths, empty);
     let mut loader = loader::Loader::new(default_namespace);
     for input in &inputs {
         let (documents, unreadable) = document::documents(input);
@@ -79,7 +88,7 @@ pub fn file<T: DeserializeOwned>(path: &Path) -> Result<T, Vec<Problem>> {
         let name = path.to_string_lossy().into();
         return Err(vec![Problem::of_file(&name, "is a folder; name a file")]);
     }
-    let (inputs, problems) = files::read(&[path.to_owned()]);
+    let (inputs, problems) = files::read(&[path.to_owned()], Empty::Refused);
     match inputs.first() {
         Some(input) => document::value_of(input),
         None => Err(problems),

@@ -9,7 +9,7 @@ use super::Source;
 use crate::api::convert;
 use crate::cli::failure::Failure;
 use crate::cli::manifests::problem::Problem;
-use crate::cli::manifests::{self, Manifests, SecretManifest};
+use crate::cli::manifests::{self, Empty, Manifests, SecretManifest};
 use crate::cli::screen::say;
 use crate::material::KeyMaterial;
 use crate::plan::world::{Access, Change, Unseen, World};
@@ -21,23 +21,58 @@ use crate::policy::selector::Labels;
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 /// Reads manifests. With `strict`, what is not among them is not there.
+///
+/// # Errors
+/// When none of them is ours.
 pub fn read(
     paths: &[PathBuf],
     default_namespace: &str,
     strict: bool,
     catalogue: Arc<Catalogue>,
 ) -> Result<(Source, Vec<Problem>), Failure> {
-    let (manifests, problems) = manifests::load(paths, default_namespace);
+    let (manifests, problems) = load(paths, default_namespace, Empty::Refused);
+    if manifests.is_empty() && problems.is_empty() {
+        return Err(nothing());
+    }
+    Ok((source(manifests, strict, catalogue), problems))
+}
+
+/// Reads one side of a comparison, which may hold nothing.
+///
+/// # Errors
+/// When anything is wrong with a manifest, or when it holds nothing but what was skipped: what
+/// that makes is not known.
+pub fn side(
+    paths: &[PathBuf],
+    default_namespace: &str,
+    catalogue: Arc<Catalogue>,
+) -> Result<Source, Failure> {
+    let (manifests, problems) = load(paths, default_namespace, Empty::Allowed);
+    if !problems.is_empty() {
+        return Err(problems.into());
+    }
+    if manifests.is_empty() && !manifests.notes.is_empty() {
+        return Err(nothing());
+    }
+    Ok(source(manifests, false, catalogue))
+}
+
+fn nothing() -> Failure {
+    let message =
+        "the files hold no Workspace, RoleBinding or ApiKeyRef of anthropic-rbac.io/v1alpha1";
+    Failure::BadInput(message.to_owned())
+}
+
+fn load(paths: &[PathBuf], default_namespace: &str, empty: Empty) -> (Manifests, Vec<Problem>) {
+    let (manifests, problems) = manifests::load(paths, default_namespace, empty);
     manifests
         .notes
         .iter()
         .for_each(|note| say(format_args!("note: {note}")));
-    if manifests.is_empty() && problems.is_empty() {
-        return Err(Failure::BadInput(
-            "the files hold no Workspace, RoleBinding or ApiKeyRef of anthropic-rbac.io/v1alpha1"
-                .to_owned(),
-        ));
-    }
+    (manifests, problems)
+}
+
+fn source(manifests: Manifests, strict: bool, catalogue: Arc<Catalogue>) -> Source {
     let unseen = if strict {
         Unseen::Absent
     } else {
@@ -83,7 +118,7 @@ pub fn read(
             world.apply(Change::SecretAccess(namespace, Access::Listed));
         }
     }
-    let source = Source {
+    Source {
         world,
         materials,
         origins,
@@ -94,8 +129,7 @@ pub fn read(
         is_cluster: false,
         only: None,
         existing,
-    };
-    Ok((source, problems))
+    }
 }
 
 /// Digests of values.
