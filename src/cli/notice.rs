@@ -102,7 +102,8 @@ impl Notice {
         }
     }
 
-    fn of_finding(source: &Source, finding: &Finding) -> Self {
+    /// What was found.
+    pub fn of_finding(source: &Source, finding: &Finding) -> Self {
         let Finding {
             severity,
             reason,

@@ -24,7 +24,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use super::failure::Failure;
 use super::manifests::Origin;
 use super::manifests::problem::Problem;
-use crate::facts::{JwksLookup, SecretLookup, Snapshot};
+use crate::facts::{JwksLookup, KeySetId, SecretLookup, Snapshot};
 use crate::material::KeyMaterial;
 use crate::plan::output::{Plan, StatusUpdate};
 use crate::plan::world::World;
@@ -91,7 +91,7 @@ pub struct Source {
     /// Objects that are in files and refused, each with the Workspace it is, or names.
     pub refused: BTreeMap<ObjectId, Option<NamespacedName>>,
     /// What is wrong with the public keys of issuers, when they are in files.
-    pub key_sets: Vec<Problem>,
+    pub key_sets: BTreeMap<KeySetId, Vec<Problem>>,
     /// What the operator of a cluster says of objects as they are now.
     pub reported: BTreeMap<ObjectId, StatusUpdate>,
     /// ApiKeyRefs that a cluster does not have yet: their values are taken to be good.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::policy::jwks::{Flaw, canonical};
 use crate::policy::name::{Name, NamespacedName};
+use crate::policy::workspace::{Issuer, IssuerKind, Jwks};
 
 /// Where a ConfigMap has the public keys of an issuer.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -34,6 +35,27 @@ pub enum JwksLookup {
     Unread(Name),
     /// Nobody looked.
     Assumed,
+}
+
+// === impl KeySetId ===
+
+impl KeySetId {
+    /// Where the keys of an issuer are, if in a ConfigMap of its Workspace's namespace.
+    pub fn of(namespace: &Name, issuer: &Issuer) -> Option<Self> {
+        match &issuer.kind {
+            IssuerKind::Oidc {
+                jwks: Jwks::ConfigMap { name, key },
+                ..
+            } => Some(Self {
+                config_map: NamespacedName::new(namespace.clone(), name.clone()),
+                key: key.clone(),
+            }),
+            IssuerKind::Oidc {
+                jwks: Jwks::Uri(_), ..
+            }
+            | IssuerKind::Kubernetes => None,
+        }
+    }
 }
 
 // === impl JwksLookup ===

@@ -13,8 +13,11 @@ use serde::Serialize;
 use super::failure::{Exit, Failure};
 use super::notice::{Notice, Notices};
 use super::screen::{self, count};
-use super::source::SourceArgs;
+use super::source::{Source, SourceArgs};
+use crate::facts::KeySetId;
+use crate::plan::issuers;
 use crate::policy::finding::Severity;
+use crate::policy::name::Name;
 
 /// Find everything that is wrong with manifests or with a cluster's objects
 #[derive(clap::Args, Debug)]
@@ -83,15 +86,18 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
 
 fn linted(args: &Args) -> Result<Exit, Failure> {
     let (source, problems) = args.source.read_all()?;
-    let plans = source.plans(args.at.unwrap_or_else(Timestamp::now))?;
+    let at = args.at.unwrap_or_else(Timestamp::now);
+    let plans = source.plans(at)?;
     let Notices {
         not_ready,
         rotation,
         findings,
     } = Notices::of(&source, &plans);
-    let notices = problems.iter().chain(&source.key_sets);
-    let notices = notices.map(Notice::of_problem);
-    let notices = notices.chain(not_ready).chain(rotation).chain(findings);
+    let told = told_of_key_sets(&source, at)?;
+    let planned = not_ready.into_iter().chain(rotation).chain(findings);
+    let planned = planned.filter(|notice| !told.contains(notice));
+    let read = problems.iter().chain(source.key_sets.values().flatten());
+    let notices = read.map(Notice::of_problem).chain(planned);
     let assumptions = plans.iter().flat_map(|(.., assumed)| assumed.clone());
     let report = Report::new(notices.collect(), assumptions.collect());
     screen::answer(&match args.format {
@@ -113,6 +119,35 @@ fn linted(args: &Args) -> Result<Exit, Failure> {
         FailOn::Warning => report.errors + report.warnings > 0,
     };
     Ok(if fails { Exit::No } else { Exit::Done })
+}
+
+/// What plans say of issuers whose public keys are in files: what is wrong there is said already,
+/// at its line.
+fn told_of_key_sets(source: &Source, at: Timestamp) -> Result<BTreeSet<Notice>, Failure> {
+    let mut told = BTreeSet::new();
+    if source.key_sets.is_empty() {
+        return Ok(told);
+    }
+    for name in source.workspaces() {
+        let (mut snapshot, _) = source.snapshot(&name, at)?;
+        let facts = snapshot.workspace.clone();
+        let Some(Ok(workspace)) = facts.as_deref().map(|facts| &facts.object.spec) else {
+            continue;
+        };
+        let issuers = workspace.issuers.iter().filter(|issuer| {
+            let id = KeySetId::of(&name.namespace, issuer);
+            id.is_some_and(|id| source.key_sets.contains_key(&id))
+        });
+        let issuers: BTreeSet<&Name> = issuers.map(|issuer| &issuer.name).collect();
+        snapshot.jwks.retain(|issuer, _| issuers.contains(issuer));
+        let findings = issuers::findings(&snapshot, workspace);
+        told.extend(
+            findings
+                .iter()
+                .map(|finding| Notice::of_finding(source, finding)),
+        );
+    }
+    Ok(told)
 }
 
 // === impl Report ===

@@ -7,33 +7,18 @@ use serde_json::Value;
 
 use super::fault::Fault;
 use super::path::FieldPath;
-use crate::facts::{JwksLookup, WorkspaceFacts};
+use crate::facts::{JwksLookup, KeySetId, WorkspaceFacts};
 use crate::policy::jwks::signing_keys;
-use crate::policy::name::{Name, NamespacedName};
-use crate::policy::workspace::{IssuerKind, Jwks};
 
-/// Each ConfigMap that holds an issuer's keys, and under which of its own keys.
-pub fn wanted(workspaces: &[WorkspaceFacts]) -> BTreeSet<(NamespacedName, Name)> {
+/// Where issuers have their keys.
+pub fn wanted(workspaces: &[WorkspaceFacts]) -> BTreeSet<KeySetId> {
     let understood = workspaces.iter().filter_map(|facts| {
         let spec = facts.object.spec.as_ref().ok()?;
         Some((&facts.object.name.namespace, spec))
     });
-    let issuers = understood.flat_map(|(namespace, spec)| {
+    let wanted = understood.flat_map(|(namespace, spec)| {
         let issuers = spec.issuers.iter();
-        issuers.map(move |issuer| (namespace, issuer))
-    });
-    let wanted = issuers.filter_map(|(namespace, issuer)| match &issuer.kind {
-        IssuerKind::Oidc {
-            jwks: Jwks::ConfigMap { name, key },
-            ..
-        } => Some((
-            NamespacedName::new(namespace.clone(), name.clone()),
-            key.clone(),
-        )),
-        IssuerKind::Oidc {
-            jwks: Jwks::Uri(_), ..
-        }
-        | IssuerKind::Kubernetes => None,
+        issuers.filter_map(|issuer| KeySetId::of(namespace, issuer))
     });
     wanted.collect()
 }

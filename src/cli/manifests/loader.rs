@@ -23,7 +23,7 @@ use super::{Manifests, Origin};
 use crate::api::admission::{self, admit};
 use crate::api::metadata::{MANAGED_BY, NAME, WORKSPACE};
 use crate::api::{ApiKeyRef, Guarded, RoleBinding, Workspace, convert};
-use crate::facts::{Invalid, KeySetId};
+use crate::facts::Invalid;
 use crate::policy::finding::{Kind, ObjectId};
 use crate::policy::name::{Name, NamespacedName};
 
@@ -80,21 +80,23 @@ impl Loader {
 
     /// What came of it.
     pub fn finish(mut self) -> (Manifests, Vec<Problem>) {
-        for (name, key) in key_set::wanted(&self.manifests.workspaces) {
-            let named = self.config_maps.iter().filter(|(named, _)| *named == name);
-            let problems = named.filter_map(|(_, object)| {
-                let fault = key_set::fault(&object.value, &key)?;
+        for id in key_set::wanted(&self.manifests.workspaces) {
+            let named = self.config_maps.iter();
+            let named = named.filter(|(name, _)| *name == id.config_map);
+            let mut named = named.map(|(_, object)| object).peekable();
+            let Some(first) = named.peek() else {
+                continue;
+            };
+            let lookup = key_set::lookup(&first.value, &id.key);
+            let problems = named.filter_map(|object| {
+                let fault = key_set::fault(&object.value, &id.key)?;
                 Some(object.problem(fault, reason::INVALID_KEY_SET))
             });
-            self.manifests.key_sets.extend(problems);
-            let named = self.config_maps.iter().find(|(named, _)| *named == name);
-            if let Some((_, object)) = named {
-                let lookup = key_set::lookup(&object.value, &key);
-                let config_map = name;
-                self.manifests
-                    .jwks
-                    .insert(KeySetId { config_map, key }, lookup);
+            let problems: Vec<Problem> = problems.collect();
+            if !problems.is_empty() {
+                self.manifests.key_sets.insert(id.clone(), problems);
             }
+            self.manifests.jwks.insert(id, lookup);
         }
         (self.manifests, self.problems)
     }

@@ -42,7 +42,7 @@ pub struct Manifests {
     /// Objects that are there and refused, each with the Workspace it is, or names.
     pub refused: BTreeMap<ObjectId, Option<NamespacedName>>,
     /// What is wrong with the public keys of issuers: it keeps nobody from reading the rest.
-    pub key_sets: Vec<Problem>,
+    pub key_sets: BTreeMap<KeySetId, Vec<Problem>>,
     /// Those public keys, where they are among the files.
     pub jwks: BTreeMap<KeySetId, JwksLookup>,
     /// Where our objects are.

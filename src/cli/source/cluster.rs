@@ -145,7 +145,7 @@ impl Fetched {
             materials: BTreeMap::new(),
             origins: BTreeMap::new(),
             refused: BTreeMap::new(),
-            key_sets: Vec::new(),
+            key_sets: BTreeMap::new(),
             reported: self.reported.clone(),
             new_keys: BTreeSet::new(),
             is_cluster: true,
