@@ -181,10 +181,10 @@ fn late() -> Result<()> {
     let (first, rest) = bytes.split_at(bytes.len() - 20);
     let mut stays = Connection::open(gateway.envoy.address)?;
     let mut connection = Connection::open(gateway.envoy.address)?;
-    connection.write(first)?;
+    connection.wire.write(first)?;
     let other = post(CLIENT, "stays", BODY);
     let (other_first, other_rest) = other.split_at(other.len() - 20);
-    stays.write(other_first)?;
+    stays.wire.write(other_first)?;
     // Once this is answered, those before it have been looked at.
     ensure!(
         Connection::open(gateway.envoy.address)?
@@ -193,14 +193,14 @@ fn late() -> Result<()> {
             == 200
     );
     gateway.change(rendered(1001, false)?, Order::DataFirst)?;
-    connection.write(rest)?;
+    connection.wire.write(rest)?;
     let answer = connection.read()?;
     ensure!(answer.status == 403, "{answer:?}");
     ensure!(
         gateway.anthropic.take("late").is_empty(),
         "it went upstream"
     );
-    stays.write(other_rest)?;
+    stays.wire.write(other_rest)?;
     let answer = stays.read()?;
     ensure!(
         answer.status == 200,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::attacks::{BODY, CLIENT, Stage, UNKNOWN, VIEWER, post};
 use crate::envoy::until;
 use crate::gateway::Gateway;
-use crate::http::{Connection, request};
+use crate::http::Connection;
 use crate::mount::{Files, Order};
 use crate::suite::{Test, test};
 
@@ -24,7 +24,7 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-type Breaks = fn(&mut Files);
+type Breaks = Box<dyn Fn(&mut Files)>;
 
 /// What is to be seen of it at `/loaded`, which the operator asks.
 #[derive(Clone, Copy, Debug)]
@@ -47,12 +47,12 @@ struct Way {
     breaks: Breaks,
 }
 
-fn way(name: &'static str, then: Then, seen: Seen, breaks: Breaks) -> Way {
+fn way(name: &'static str, then: Then, seen: Seen, breaks: impl Fn(&mut Files) + 'static) -> Way {
     Way {
         name,
         then,
         seen,
-        breaks,
+        breaks: Box::new(breaks),
     }
 }
 
@@ -67,123 +67,117 @@ enum Then {
 
 /// Ways to break what is mounted.
 fn ways() -> Vec<Way> {
+    use Seen::{Differ, NoPolicy, NotTaken, Says};
+    use Then::{Denies, Keeps};
+    let (policy, subjects) = ("policy.tsv", "subjects-00.tsv");
+    let (issuers, rates, clusters) = ("jwt.json", "ratelimit.json", "clusters.json");
+    let not_whole = Says("policy.tsv: not whole");
+    let subjects_not_whole = Says("subjects-00.tsv: not whole");
+    let keys = Says("2 of 2 API keys");
+    let of_another_kind = move |files: &mut Files| {
+        drop(files.insert(issuers.to_owned(), files[rates].clone()));
+    };
     vec![
-        way("nothing at all", Then::Denies, Seen::NoPolicy, Files::clear),
-        way("no policy", Then::Denies, Seen::NoPolicy, |files| {
-            drop(files.remove("policy.tsv"))
-        }),
-        way(
-            "half a policy",
-            Then::Keeps,
-            Seen::Says("policy.tsv: "),
-            |files| halve(files, "policy.tsv"),
-        ),
-        way(
-            "an empty policy",
-            Then::Keeps,
-            Seen::Says("policy.tsv: not whole"),
-            |files| drop(files.insert("policy.tsv".into(), Vec::new())),
-        ),
+        way("nothing at all", Denies, NoPolicy, Files::clear),
+        way("no policy", Denies, NoPolicy, without(policy)),
+        way("half a policy", Keeps, Says("policy.tsv: "), half(policy)),
+        way("an empty policy", Keeps, not_whole, only(policy, b"")),
         way(
             "a policy of zeros",
-            Then::Keeps,
-            Seen::Says("policy.tsv: "),
-            |files| drop(files.insert("policy.tsv".into(), vec![0; 4096])),
+            Keeps,
+            Says("policy.tsv: "),
+            only(policy, &[0; 4096]),
         ),
         way(
             "a policy without its last line",
-            Then::Keeps,
-            Seen::Says("policy.tsv: not whole"),
-            |files| cut(files, "policy.tsv"),
+            Keeps,
+            not_whole,
+            cut(policy),
         ),
-        way("no subjects", Then::Denies, Seen::Differ, |files| {
-            drop(files.remove("subjects-00.tsv"))
-        }),
+        way("no subjects", Denies, Differ, without(subjects)),
         way(
             "half the subjects",
-            Then::Keeps,
-            Seen::Says("subjects-00.tsv: not whole"),
-            |files| halve(files, "subjects-00.tsv"),
+            Keeps,
+            subjects_not_whole,
+            half(subjects),
         ),
         way(
             "subjects without their last line",
-            Then::Keeps,
-            Seen::Says("subjects-00.tsv: not whole"),
-            |files| cut(files, "subjects-00.tsv"),
+            Keeps,
+            subjects_not_whole,
+            cut(subjects),
         ),
-        way(
-            "no keys",
-            Then::Denies,
-            Seen::Says("2 of 2 API keys"),
-            |files| files.retain(|name, _| name.contains('.')),
-        ),
-        way(
-            "empty keys",
-            Then::Denies,
-            Seen::Says("2 of 2 API keys"),
-            |files| {
-                let keys = files.iter_mut().filter(|(name, _)| !name.contains('.'));
-                keys.for_each(|(_, bytes)| bytes.clear());
-            },
-        ),
-        way(
-            "keys of two lines",
-            Then::Denies,
-            Seen::Says("2 of 2 API keys"),
-            |files| {
-                let keys = files.iter_mut().filter(|(name, _)| !name.contains('.'));
-                keys.for_each(|(_, bytes)| bytes.extend(b"\nx-evil: 1"));
-            },
-        ),
+        way("no keys", Denies, keys, |files| {
+            files.retain(|name, _| !is_key(name));
+        }),
+        way("empty keys", Denies, keys, |files| {
+            each_key(files, Vec::clear)
+        }),
+        way("keys of two lines", Denies, keys, |files| {
+            each_key(files, |bytes| bytes.extend(b"\nx-evil: 1"));
+        }),
         way(
             "issuers that are no JSON",
-            Then::Keeps,
-            Seen::NotTaken("jwt.json"),
-            |files| drop(files.insert("jwt.json".into(), b"{".to_vec())),
+            Keeps,
+            NotTaken(issuers),
+            only(issuers, b"{"),
         ),
         way(
             "issuers of another kind",
-            Then::Keeps,
-            Seen::NotTaken("jwt.json"),
-            |files| drop(files.insert("jwt.json".into(), files["ratelimit.json"].clone())),
+            Keeps,
+            NotTaken(issuers),
+            of_another_kind,
         ),
-        way(
-            "no issuers",
-            Then::Keeps,
-            Seen::NotTaken("jwt.json"),
-            |files| drop(files.remove("jwt.json")),
-        ),
+        way("no issuers", Keeps, NotTaken(issuers), without(issuers)),
         way(
             "rates that are no JSON",
-            Then::Keeps,
-            Seen::NotTaken("ratelimit.json"),
-            |files| drop(files.insert("ratelimit.json".into(), b"[]".to_vec())),
+            Keeps,
+            NotTaken(rates),
+            only(rates, b"[]"),
         ),
-        way(
-            "no rates",
-            Then::Keeps,
-            Seen::NotTaken("ratelimit.json"),
-            |files| drop(files.remove("ratelimit.json")),
-        ),
+        way("no rates", Keeps, NotTaken(rates), without(rates)),
         way(
             "clusters that are no JSON",
-            Then::Keeps,
-            Seen::NotTaken("clusters.json"),
-            |files| drop(files.insert("clusters.json".into(), b"]".to_vec())),
+            Keeps,
+            NotTaken(clusters),
+            only(clusters, b"]"),
         ),
     ]
 }
 
-fn halve(files: &mut Files, name: &str) {
-    if let Some(bytes) = files.get_mut(name) {
-        bytes.truncate(bytes.len() / 2);
+fn without(name: &'static str) -> impl Fn(&mut Files) {
+    move |files| drop(files.remove(name))
+}
+
+/// Nothing but this in a file.
+fn only(name: &'static str, bytes: &'static [u8]) -> impl Fn(&mut Files) {
+    move |files| drop(files.insert(name.to_owned(), bytes.to_vec()))
+}
+
+fn half(name: &'static str) -> impl Fn(&mut Files) {
+    shorter(name, |length| length / 2)
+}
+
+fn cut(name: &'static str) -> impl Fn(&mut Files) {
+    shorter(name, |length| length.saturating_sub(4))
+}
+
+fn shorter(name: &'static str, left: fn(usize) -> usize) -> impl Fn(&mut Files) {
+    move |files| {
+        if let Some(bytes) = files.get_mut(name) {
+            bytes.truncate(left(bytes.len()));
+        }
     }
 }
 
-fn cut(files: &mut Files, name: &str) {
-    if let Some(bytes) = files.get_mut(name) {
-        bytes.truncate(bytes.len().saturating_sub(4));
-    }
+/// Files of keys are named after their ids, all others have an ending.
+fn is_key(name: &str) -> bool {
+    !name.contains('.')
+}
+
+fn each_key(files: &mut Files, change: fn(&mut Vec<u8>)) {
+    let keys = files.iter_mut().filter(|(name, _)| is_key(name));
+    keys.for_each(|(_, bytes)| change(bytes));
 }
 
 fn while_running() -> Result<()> {
@@ -198,7 +192,7 @@ fn while_running() -> Result<()> {
             closed(&stage, way.then).with_context(|| name.to_owned())?;
         }
         until("it is seen", || {
-            let said = loaded(&stage.gateway)?;
+            let said = stage.gateway.envoy.loaded()?;
             Ok(shows(&said, way.seen, &good).then_some(()))
         })
         .with_context(|| format!("{name}: {:?}", way.seen))?;
@@ -257,7 +251,7 @@ const NATIVE: [&str; 3] = ["clusters.json", "jwt.json", "ratelimit.json"];
 /// It says of itself that all is loaded, once Envoy has looked at its files, too.
 fn seen_whole(gateway: &Gateway) -> Result<()> {
     until("it says that all is loaded", || {
-        let said = loaded(gateway)?;
+        let said = gateway.envoy.loaded()?;
         let policy = said["error"].is_null() && said["revision"].is_string();
         let subjects = said["subjects"]["differ"] == json!([]);
         let taken = NATIVE.iter().all(|file| said["files"][file].is_string());
@@ -278,10 +272,4 @@ fn shows(said: &Value, seen: Seen, good: &Files) -> bool {
             said["error"].is_null() && said["files"][file] != written["version_info"]
         }
     }
-}
-
-fn loaded(gateway: &Gateway) -> Result<Value> {
-    let status = gateway.envoy.status.context("a listener for that")?;
-    let answer = Connection::open(status)?.ask(&request("GET", "/loaded", &[], b""))?;
-    Ok(answer.json())
 }

@@ -199,6 +199,13 @@ impl Envoy {
         Connection::open(self.admin)?.ask(&request(method, path, &[], b""))
     }
 
+    /// What it says of itself to the operator.
+    pub(crate) fn loaded(&self) -> Result<Value> {
+        let status = self.status.context("a listener that says what is loaded")?;
+        let answer = Connection::open(status)?.ask(&request("GET", "/loaded", &[], b""))?;
+        Ok(answer.json())
+    }
+
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()

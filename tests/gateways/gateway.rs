@@ -1,13 +1,12 @@
 //! A gateway as a pod would run it: what was rendered, a real Envoy, and Anthropic's fake.
 //! Must not know what is asked of it.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::json;
 
 use crate::anthropic::{Anthropic, Reach};
 use crate::authority::{Authority, HOST};
 use crate::envoy::{Envoy, until};
-use crate::http::{Connection, request};
 use crate::installed::installed;
 use crate::mount::Order;
 use crate::rendered::Rendered;
@@ -60,13 +59,8 @@ impl Gateway {
             (key, Reach::Workspace)
         };
         self.anthropic.set_keys(self.rendered.keys().map(reach));
-        let status = self
-            .envoy
-            .status
-            .context("a listener that says what is loaded")?;
         until("the policy is loaded", || {
-            let mut connection = Connection::open(status)?;
-            let said = connection.ask(&request("GET", "/loaded", &[], b""))?.json();
+            let said = self.envoy.loaded()?;
             let whole = said["error"].is_null() && said["subjects"]["differ"] == json!([]);
             let revision = json!(self.rendered.revision.to_string());
             Ok((whole && said["revision"] == revision).then_some(()))

@@ -175,7 +175,9 @@ fn streams() -> Result<()> {
     let plain = plain(HOST)?;
     let mut connection = Connection::open(plain.envoy.address)?;
     let body = br#"{"model": "m", "max_tokens": 1, "messages": [], "stream": true}"#;
-    connection.write(&post("s", KEY, &[(PACE, b"4x40")], body))?;
+    connection
+        .wire
+        .write(&post("s", KEY, &[(PACE, b"4x40")], body))?;
     let head = connection.head()?;
     ensure!(
         head.status == 200

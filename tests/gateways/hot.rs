@@ -102,7 +102,7 @@ fn swaps() -> Result<()> {
         };
         let stream = || -> Result<()> {
             let (mut connection, mut deltas) = (Connection::open(address)?, 0);
-            connection.write(&post(
+            connection.wire.write(&post(
                 STEADY,
                 &[(PACE, b"60x50"), (NONCE, b"stream")],
                 STREAM,

@@ -1,20 +1,15 @@
 //! HTTP/1.1 by the byte, so that what no library would send can be sent.
 //! Must not repair or retry anything.
 
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::SocketAddr;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-/// How long anything may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::wire::Wire;
 
 /// A connection that stays open between requests.
 pub(crate) struct Connection {
-    stream: TcpStream,
-    /// What was read and is not used up.
-    ahead: Vec<u8>,
+    pub(crate) wire: Wire,
 }
 
 /// An answer.
@@ -52,30 +47,14 @@ pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &[u8])], body:
 
 impl Connection {
     pub(crate) fn open(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address).with_context(|| address.to_string())?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self {
-            stream,
-            ahead: Vec::new(),
-        })
-    }
-
-    /// Sends bytes as they are.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        Ok(self.stream.write_all(bytes)?)
-    }
-
-    /// How long to wait for what may never come.
-    pub(crate) fn wait_at_most(&mut self, patience: Duration) -> Result<()> {
-        Ok(self.stream.set_read_timeout(Some(patience))?)
+        let wire = Wire::open(address)?;
+        Ok(Self { wire })
     }
 
     /// Sends bytes and reads one answer. A server that answers before it has read all of them
     /// may have closed the connection meanwhile; its answer counts.
     pub(crate) fn ask(&mut self, bytes: &[u8]) -> Result<Response> {
-        let written = self.write(bytes);
+        let written = self.wire.write(bytes);
         match (self.read(), written) {
             (Ok(response), _) => Ok(response),
             (Err(error), Ok(())) | (Err(_), Err(error)) => Err(error),
@@ -89,23 +68,20 @@ impl Connection {
             response = self.head()?;
         }
         match length(&response)? {
-            Length::Exactly(length) => response.body = self.exactly(length)?,
+            Length::Exactly(length) => response.body = self.wire.exactly(length)?,
             Length::Chunked => {
                 while let Some(chunk) = self.chunk()? {
                     response.body.extend(chunk);
                 }
             }
-            Length::UntilClosed => {
-                while self.more()? {}
-                response.body = std::mem::take(&mut self.ahead);
-            }
+            Length::UntilClosed => response.body = self.wire.rest()?,
         }
         Ok(response)
     }
 
     /// Reads the head of an answer.
     pub(crate) fn head(&mut self) -> Result<Response> {
-        let text = String::from_utf8_lossy(&self.until(b"\r\n\r\n")?).into_owned();
+        let text = String::from_utf8_lossy(&self.wire.until(b"\r\n\r\n")?).into_owned();
         let mut lines = text.split("\r\n");
         let status = lines.next().unwrap_or_default();
         let code = status.split(' ').nth(1).and_then(|code| code.parse().ok());
@@ -122,61 +98,16 @@ impl Connection {
 
     /// Reads the next chunk of a body that comes in chunks; `None` after the last.
     pub(crate) fn chunk(&mut self) -> Result<Option<Vec<u8>>> {
-        let line = self.until(b"\r\n")?;
+        let line = self.wire.until(b"\r\n")?;
         let digits = String::from_utf8_lossy(&line).into_owned();
         let digits = digits.split([';', '\r']).next().unwrap_or_default();
         let length = usize::from_str_radix(digits.trim(), 16).context("the length of a chunk")?;
-        let chunk = self.exactly(length)?;
+        let chunk = self.wire.exactly(length)?;
         ensure!(
-            self.exactly(2)? == b"\r\n",
+            self.wire.exactly(2)? == b"\r\n",
             "a chunk is longer than it says"
         );
         Ok((length > 0).then_some(chunk))
-    }
-
-    /// Whether the other side has closed the connection, and nothing is left to read.
-    pub(crate) fn is_closed(&mut self) -> bool {
-        self.ahead.is_empty() && !self.more().unwrap_or(false)
-    }
-
-    fn until(&mut self, end: &[u8]) -> Result<Vec<u8>> {
-        let mut seen = 0;
-        loop {
-            let found = self.ahead[seen..]
-                .windows(end.len())
-                .position(|window| window == end);
-            if let Some(at) = found {
-                return Ok(self.ahead.drain(..seen + at + end.len()).collect());
-            }
-            seen = self.ahead.len().saturating_sub(end.len() - 1);
-            ensure!(self.more()?, "the connection was closed");
-        }
-    }
-
-    fn exactly(&mut self, length: usize) -> Result<Vec<u8>> {
-        while self.ahead.len() < length {
-            ensure!(self.more()?, "the connection was closed within a body");
-        }
-        Ok(self.ahead.drain(..length).collect())
-    }
-
-    /// Reads on; false at the end.
-    fn more(&mut self) -> Result<bool> {
-        let mut buffer = [0; 16 * 1024];
-        loop {
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return Ok(false),
-                Ok(read) => {
-                    self.ahead.extend(&buffer[..read]);
-                    return Ok(true);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    bail!("nothing came")
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
     }
 }
 

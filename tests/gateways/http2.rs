@@ -2,16 +2,12 @@
 //! can be sent. Requests are written without compression; of answers status and body are read.
 //! Must not repair or retry anything.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::http::Response;
-
-/// How long anything may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::wire::Wire;
 
 /// Kinds of frames.
 pub(crate) const DATA: u8 = 0;
@@ -35,8 +31,7 @@ const MOST: usize = 16_384;
 
 /// A connection that stays open between requests.
 pub(crate) struct Connection {
-    stream: TcpStream,
-    ahead: Vec<u8>,
+    pub(crate) wire: Wire,
     next: u32,
 }
 
@@ -100,38 +95,20 @@ pub(crate) fn request(stream: u32, headers: &[(&str, &[u8])], body: &[u8]) -> Ve
 
 impl Connection {
     pub(crate) fn open(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address).with_context(|| address.to_string())?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let mut connection = Self {
-            stream,
-            ahead: Vec::new(),
-            next: 1,
-        };
+        let mut wire = Wire::open(address)?;
         // No table of headers, so that none refers to an earlier one; and room for every answer.
         let settings = frame(SETTINGS, 0, 0, &[0, 1, 0, 0, 0, 0]);
         let window = frame(WINDOW_UPDATE, 0, 0, &(1u32 << 30).to_be_bytes());
         let preface: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-        connection.write(&[preface, &settings, &window].concat())?;
-        Ok(connection)
-    }
-
-    /// Sends bytes as they are.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        Ok(self.stream.write_all(bytes)?)
-    }
-
-    /// How long to wait for what may never come.
-    pub(crate) fn wait_at_most(&mut self, patience: Duration) -> Result<()> {
-        Ok(self.stream.set_read_timeout(Some(patience))?)
+        wire.write(&[preface, &settings, &window].concat())?;
+        Ok(Self { wire, next: 1 })
     }
 
     /// Sends a request on the next stream and reads its answer.
     pub(crate) fn ask(&mut self, headers: &[(&str, &[u8])], body: &[u8]) -> Result<Response> {
         let stream = self.next;
         self.next += 2;
-        self.write(&request(stream, headers, body))?;
+        self.wire.write(&request(stream, headers, body))?;
         self.read(stream)
     }
 
@@ -140,14 +117,14 @@ impl Connection {
     pub(crate) fn read(&mut self, of: u32) -> Result<Response> {
         let (mut status, mut body) = (0, Vec::new());
         loop {
-            let head = self.exactly(9)?;
+            let head = self.wire.exactly(9)?;
             let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
             let (kind, flags) = (head[3], head[4]);
             let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-            let payload = self.exactly(length as usize)?;
+            let payload = self.wire.exactly(length as usize)?;
             match kind {
-                SETTINGS if flags & ACK == 0 => self.write(&frame(SETTINGS, ACK, 0, b""))?,
-                PING if flags & ACK == 0 => self.write(&frame(PING, ACK, 0, &payload))?,
+                SETTINGS if flags & ACK == 0 => self.wire.write(&frame(SETTINGS, ACK, 0, b""))?,
+                PING if flags & ACK == 0 => self.wire.write(&frame(PING, ACK, 0, &payload))?,
                 GOAWAY => bail!("the connection was given up"),
                 RST_STREAM if stream == of => bail!("the stream was reset"),
                 HEADERS if stream == of => {
@@ -171,16 +148,6 @@ impl Connection {
                 });
             }
         }
-    }
-
-    fn exactly(&mut self, length: usize) -> Result<Vec<u8>> {
-        let mut buffer = [0; 16 * 1024];
-        while self.ahead.len() < length {
-            let read = self.stream.read(&mut buffer)?;
-            ensure!(read > 0, "the connection was closed");
-            self.ahead.extend(&buffer[..read]);
-        }
-        Ok(self.ahead.drain(..length).collect())
     }
 }
 

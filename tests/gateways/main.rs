@@ -37,6 +37,7 @@ mod requests;
 mod sdk;
 mod suite;
 mod tokens;
+mod wire;
 mod worlds;
 
 use std::process::ExitCode;

@@ -51,6 +51,8 @@ mod suite;
 mod upgrade;
 #[path = "../cluster/wait.rs"]
 mod wait;
+#[path = "../gateways/wire.rs"]
+mod wire;
 mod workload;
 
 use std::{

@@ -310,8 +310,10 @@ pub(super) fn run() -> Result<()> {
 fn one(stage: &Stage, attack: &Attack) -> Result<()> {
     let mut connection = Connection::open(stage.gateway.envoy.address)?;
     let refused = attack.want == Refused;
-    connection.wait_at_most(if refused { BRIEFLY } else { SOON })?;
-    let written = connection.write(&attack.bytes);
+    connection
+        .wire
+        .wait_at_most(if refused { BRIEFLY } else { SOON })?;
+    let written = connection.wire.write(&attack.bytes);
     let answer = connection.read(1);
     let mut received = stage.gateway.anthropic.take_all();
     // What was sent beside it is answered for itself, perhaps later.

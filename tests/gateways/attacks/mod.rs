@@ -113,7 +113,7 @@ impl Attack {
         let mut connection = Connection::open(stage.gateway.envoy.address)?;
         let answer = self.send(&mut connection);
         // On the same connection, what was smuggled in would be answered before this.
-        connection.wait_at_most(BRIEFLY)?;
+        connection.wire.wait_at_most(BRIEFLY)?;
         let open = |answer: &Response| answer.header("connection") != Some("close");
         let goes_on = answer.as_ref().is_ok_and(open);
         let next = goes_on.then(|| connection.ask(PROBE));
@@ -154,11 +154,11 @@ impl Attack {
     fn send(&self, connection: &mut Connection) -> Result<Response> {
         if self.want == Want::Refused {
             // What is not whole is never answered.
-            connection.wait_at_most(BRIEFLY)?;
+            connection.wire.wait_at_most(BRIEFLY)?;
         }
         let mut written = Ok(());
         for piece in &self.pieces {
-            written = written.and_then(|()| connection.write(piece));
+            written = written.and_then(|()| connection.wire.write(piece));
         }
         let answer = connection.read();
         answer.or_else(|error| written.and(Err(error)))

@@ -384,7 +384,7 @@ pub(super) fn stalls() -> Result<()> {
     let mut stalled = Vec::new();
     for _ in 0..200 {
         let mut connection = Connection::open(stage.gateway.envoy.address)?;
-        connection.write(&bytes[..bytes.len() - 1])?;
+        connection.wire.write(&bytes[..bytes.len() - 1])?;
         stalled.push(connection);
     }
     for _ in 0..20 {
@@ -395,7 +395,7 @@ pub(super) fn stalls() -> Result<()> {
         "nothing that is not whole goes on"
     );
     for mut connection in stalled {
-        connection.write(&bytes[bytes.len() - 1..])?;
+        connection.wire.write(&bytes[bytes.len() - 1..])?;
         ensure!(connection.read()?.status == 200);
     }
     ensure!(stage.gateway.anthropic.take_all().len() == 200);
