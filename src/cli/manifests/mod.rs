@@ -8,6 +8,7 @@ mod files;
 mod hint;
 mod key_set;
 mod loader;
+mod node;
 mod origin;
 mod path;
 mod place;
