@@ -102,7 +102,10 @@ done
 # One volume with all that changes, of which all may be missing.
 parts=$(count -E '^ +name: production\.edge\.(data|keys|subjects-[0-9]{2})$' <"$work/envoy.yaml")
 [[ $parts == 66 ]] || die "the gateway must mount its data, its keys and 64 parts of subjects, not $parts objects"
-[[ $(count 'optional: true' <"$work/envoy.yaml") == 66 ]] || die "all that the gateway mounts beside its config must be optional"
+[[ $(count 'optional: true' <"$work/envoy.yaml") == 67 ]] || die "all that the gateway's volume is made of must be optional"
+# Of files of one name that of the later source is there.
+awk '/key: absent[.]clusters[.]json/ { stands_in = NR } /name: production[.]edge[.]data/ { policy = NR } END { exit !(stands_in && policy > stands_in) }' \
+  "$work/envoy.yaml" || die "what stands in for the policy must come before it"
 
 echo "kustomize: base, cluster-wide-secrets, secret-namespaces, gateway-pods, namespaced, without-guard, monitoring, gateways/envoy, examples/seed"
 
