@@ -182,6 +182,39 @@ function envoy_on_request(handle)
 end
 "#;
 
+/// The same gateway with no script at all: its other filters, a body that is kept, the log, and
+/// the headers that the scripts would have set.
+fn scriptless(mut rendered: Rendered) -> Result<Rendered> {
+    let mut yaml: Value = serde_saphyr::from_slice(&rendered.config["envoy.yaml"])?;
+    let manager = manager(&mut yaml);
+    // The last route names the filters that are to be gone.
+    let hosts = &mut manager["route_config"]["virtual_hosts"];
+    hosts[0]["routes"].as_array_mut().context("routes")?.pop();
+    let filters = manager["http_filters"].as_array_mut().context("filters")?;
+    filters.retain(|filter| filter["name"] != "request");
+    let identity = filters
+        .iter_mut()
+        .find(|filter| filter["name"] == "identity");
+    let subject = Subject::ClientKey(Digest::of(client(0).as_bytes())).id();
+    let set = [
+        ("x-anthropic-rbac-subject", &*subject.to_string()),
+        ("x-anthropic-rbac-rate", "1000000"),
+        ("x-api-key", KEY),
+        ("x-anthropic-rbac-decision", "Allow"),
+    ]
+    .map(|(key, value)| {
+        json!({"append": {"header": {"key": key, "value": value},
+                          "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}})
+    });
+    identity.context("a filter")?["typed_config"] = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+        "mutations": {"request_mutations": set},
+    });
+    let text = yaml.to_string().into_bytes();
+    rendered.config.insert("envoy.yaml".to_owned(), text);
+    Ok(rendered)
+}
+
 /// What serves clients in a configuration.
 fn manager(yaml: &mut Value) -> &mut Value {
     let listener = &mut yaml["static_resources"]["listeners"][0];
@@ -210,6 +243,7 @@ fn cost() -> Result<()> {
     let nothing = b"function envoy_on_request(handle) end".to_vec();
     least.config.insert("identity.lua".to_owned(), nothing);
     let least = Gateway::start(least)?;
+    let scriptless = Gateway::start(scriptless(rendered()?)?)?;
     let authority = Authority::new(HOST)?;
     let anthropic = Anthropic::start(Some(&authority))?;
     anthropic.set_keys([(KEY.to_owned(), Reach::Workspace)]);
@@ -225,6 +259,7 @@ fn cost() -> Result<()> {
             let round = [
                 round(&plain, only, bytes)?,
                 round(&logging, only, bytes)?,
+                round(&scriptless.envoy, client, bytes)?,
                 round(&least.envoy, client, bytes)?,
                 round(&gateway.envoy, client, bytes)?,
             ];
@@ -232,25 +267,28 @@ fn cost() -> Result<()> {
             if i > 0 {
                 rounds.push(round.map(|time| time.as_secs_f64() * 1e6));
             }
-            for fake in [&anthropic, &least.anthropic, &gateway.anthropic] {
+            for fake in [
+                &anthropic,
+                &scriptless.anthropic,
+                &least.anthropic,
+                &gateway.anthropic,
+            ] {
                 fake.take_all();
             }
         }
         let time = |of: usize| median(rounds.iter().map(|round| round[of]));
         let ratio = |of: usize, to: usize| median(rounds.iter().map(|round| round[of] / round[to]));
-        eprintln!(
-            "processor time a request of {what}, and to a plain Envoy's: plain {:.0} µs; \
-             plain with an audit log {:.0} µs, {:.2}x; the least that a Lua does {:.0} µs, {:.2}x; \
-             gateway {:.0} µs, {:.2}x, and {:.2}x of plain with a log",
-            time(0),
-            time(1),
-            ratio(1, 0),
-            time(2),
-            ratio(2, 0),
-            time(3),
-            ratio(3, 0),
-            ratio(3, 1),
-        );
+        let named = [
+            "plain",
+            "plain with the gateway's log",
+            "the gateway without a script",
+            "the least that a Lua does",
+            "the gateway",
+        ];
+        eprintln!("\nprocessor time a request of {what}, and to a plain Envoy's:");
+        for (i, name) in named.iter().enumerate() {
+            eprintln!("{:6.0} µs {:5.2}x  {name}", time(i), ratio(i, 0));
+        }
     }
     let (plain_waits, gateway_waits) = (waiting(&plain, only)?, waiting(&gateway.envoy, client)?);
     eprintln!(
