@@ -18,7 +18,7 @@ type Body = Arc<dyn Fn(&Runtime, &Cluster) -> Result<()> + Send + Sync>;
 
 /// A test and what the cluster must have for it.
 pub(crate) struct Test {
-    name: &'static str,
+    name: String,
     possible: bool,
     namespaced: When,
     last: bool,
@@ -36,11 +36,11 @@ enum When {
 
 /// Names a test. The name is a sentence: what holds when it passes.
 pub(crate) fn test(
-    name: &'static str,
+    name: impl Into<String>,
     body: impl AsyncFn(&Cluster) -> Result<()> + Send + Sync + 'static,
 ) -> Test {
     Test {
-        name,
+        name: name.into(),
         possible: true,
         namespaced: When::AskedFor,
         last: false,
@@ -129,7 +129,7 @@ impl Suite {
     ) -> Conclusion {
         let (mut trials, mut namespaced, mut last) = (Vec::new(), Vec::new(), Vec::new());
         for test in tests {
-            let trial = self.trial(&test, test.name.to_owned(), false);
+            let trial = self.trial(&test, test.name.clone(), false);
             if test.last {
                 last.push(trial);
             } else {

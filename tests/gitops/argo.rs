@@ -1,11 +1,11 @@
 //! Argo CD: its application-controller and repo-server, with the settings of `deploy/gitops/argocd` and the
 //! rights of `controllers/argocd.yaml`. Must not know what they apply.
 
-use std::{env, fs, path::Path, process::Command, time::Duration};
+use std::{env, fs, path::Path, process::Command};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use kube::{
-    Api,
+    Api, Client, ResourceExt,
     api::{DynamicObject, Patch, PatchParams},
 };
 use serde_json::{Value, json};
@@ -16,26 +16,131 @@ use crate::{
     operator, program,
     program::{Running, free_port},
     repository::Repository,
-    stage, wait,
+    stage,
+    tool::{Health, Told, Tool},
 };
-
-/// How long Argo CD may take for one look at a repository and a cluster.
-const LOOKED: Duration = Duration::from_secs(90);
 
 /// Settings as Argo CD's installation has them, with ours.
 pub(crate) const SETTINGS: &str = "tests/gitops/controllers/settings";
 
-/// The controller, the repo-server and their Redis, at work.
-pub(crate) struct Argo<'a> {
-    cluster: &'a Cluster,
+/// The controller, the repo-server and their Redis, at work. An Application is named as its namespace is.
+pub(crate) struct Argo {
+    client: Client,
     running: Vec<Running>,
+}
+
+impl Tool for Argo {
+    const NAME: &'static str = "Argo CD";
+    const MANAGER: &'static str = "argocd-controller";
+    // Each Application is for itself.
+    const DEPENDENT: &'static str = "Synced Progressing";
+
+    async fn start(cluster: &Cluster, repository: &Repository) -> Result<Self> {
+        Self::start_at(cluster, repository, None).await
+    }
+
+    fn running(&mut self) -> &mut [Running] {
+        &mut self.running
+    }
+
+    fn keeper<'n>(&self, namespace: &'n str) -> (Api<DynamicObject>, &'n str) {
+        (self.applications(), namespace)
+    }
+
+    /// Whether it sees no difference, and health.
+    fn said(keeper: &DynamicObject) -> Option<String> {
+        let status = &keeper.data["status"];
+        let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+        Some(format!(
+            "{} {}",
+            text(&status["sync"]["status"]),
+            text(&status["health"]["status"])
+        ))
+    }
+
+    fn says(health: Health) -> &'static str {
+        match health {
+            Health::Healthy => "Synced Healthy",
+            Health::Progressing => "Synced Progressing",
+            Health::Degraded => "Synced Degraded",
+            Health::Suspended => "Synced Suspended",
+        }
+    }
+
+    async fn sync(&mut self, namespace: &str, commit: &str, health: Health) -> Result<()> {
+        self.tried(namespace, commit).await?;
+        self.until_said(namespace, Self::says(health)).await?;
+        Ok(())
+    }
+
+    /// What is said of the whole, and of each object.
+    async fn refused(&mut self, namespace: &str, commit: &str) -> Result<String> {
+        let tried = self.tried(namespace, commit).await?;
+        let state = &tried.data["status"]["operationState"];
+        let resources = state["syncResult"]["resources"].as_array();
+        let of_objects = resources.into_iter().flatten();
+        let mut said = vec![&state["message"]];
+        said.extend(of_objects.map(|resource| &resource["message"]));
+        let said: Vec<&str> = said.into_iter().filter_map(Value::as_str).collect();
+        Ok(said.join("\n"))
+    }
+
+    async fn sync_again(&mut self, namespace: &str) -> Result<()> {
+        self.refresh(namespace).await?;
+        let before = self.applications().get(namespace).await?;
+        let finished = before.data["status"]["operationState"]["finishedAt"].clone();
+        let asked = json!({"operation": {
+            "initiatedBy": {"username": "somebody"},
+            "sync": {"syncOptions": ["ServerSideApply=true"], "prune": true},
+        }});
+        self.patch(namespace, &asked).await?;
+        self.watch(namespace, |keeper| {
+            let state = &keeper.data["status"]["operationState"];
+            keeper.data.get("operation").is_none()
+                && state["phase"] == "Succeeded"
+                && state["operation"]["initiatedBy"]["username"] == "somebody"
+                && (state["finishedAt"] != finished || state["startedAt"] == finished)
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn until(&mut self, namespace: &str, health: Health, objects: &[Told<'_>]) -> Result<()> {
+        let words = Self::says(health);
+        let so = |keeper: &DynamicObject| {
+            let told = |object: &Told<'_>| is_told(keeper, health, object);
+            Self::said(keeper).as_deref() == Some(words) && objects.iter().all(told)
+        };
+        let wanted = || format!("it should say {words:?}, and {objects:?}");
+        self.watch(namespace, so).await.with_context(wanted)?;
+        // And after another look, too.
+        self.refresh(namespace).await?;
+        self.watch(namespace, so).await.with_context(wanted)?;
+        Ok(())
+    }
+
+    async fn allow_empty(&mut self, namespace: &str) -> Result<()> {
+        let allowed = json!({"spec": {"syncPolicy": {"automated": {"allowEmpty": true}}}});
+        self.patch(namespace, &allowed).await
+    }
+
+    async fn leave(self, cluster: &Cluster) -> Result<()> {
+        release(&self.applications()).await?;
+        let kinds = "applications.argoproj.io,appprojects.argoproj.io";
+        cluster.kubectl_ok(&["delete", kinds, "--all", "--namespace=argocd"])?;
+        Ok(())
+    }
 }
 
 // === impl Argo ===
 
-impl<'a> Argo<'a> {
-    /// Installs and starts them.
-    pub(crate) async fn start(cluster: &'a Cluster) -> Result<Self> {
+impl Argo {
+    /// The same as [`Tool::start`]; if a folder is given, it reads what is below that.
+    pub(crate) async fn start_at(
+        cluster: &Cluster,
+        repository: &Repository,
+        folder: Option<&str>,
+    ) -> Result<Self> {
         program::define(cluster, &program::built()?.join("definitions/argocd")).await?;
         let rights = "--filename=tests/gitops/controllers/argocd.yaml";
         cluster.kubectl_ok(&["apply", "--server-side", rights])?;
@@ -92,73 +197,39 @@ impl<'a> Argo<'a> {
         .iter()
         .map(|(name, command)| Running::start(command, home.join(format!("{name}.log"))))
         .collect::<Result<_>>()?;
-        Ok(Self { cluster, running })
-    }
 
-    /// Applies `deploy/gitops/argocd/applications`, reading from this repository; if a folder is given,
-    /// what is below it.
-    pub(crate) fn follow(&self, repository: &Repository, folder: Option<&str>) -> Result<()> {
-        let applications = "deploy/gitops/argocd/applications";
-        let shipped = self.cluster.kubectl_ok(&["kustomize", applications])?;
-        let mut here = shipped.replace(
-            "https://git.example.com/platform/access.git",
-            &repository.url(),
-        );
+        let mut shipped = stage::shipped(cluster, "argocd/applications", repository)?;
         if let Some(folder) = folder {
             for (team, path) in [
                 ("claude", "platform/production"),
                 ("search", "search/production"),
             ] {
-                here = here.replace(&format!("path: {path}"), &format!("path: {folder}/{team}"));
+                let below = format!("path: {folder}/{team}");
+                shipped = shipped.replace(&format!("path: {path}"), &below);
             }
         }
-        self.cluster
-            .kubectl_stdin(&["apply", "--server-side", "--filename=-"], &here)?;
-        Ok(())
+        cluster.kubectl_stdin(&["apply", "--server-side", "--filename=-"], &shipped)?;
+        Ok(Self {
+            client: cluster.client(),
+            running,
+        })
     }
 
-    /// The Applications.
-    pub(crate) fn applications(&self) -> Api<DynamicObject> {
+    fn applications(&self) -> Api<DynamicObject> {
         let kind = ("argoproj.io", "v1alpha1", "Application");
-        stage::api(self.cluster, kind, "applications", "argocd")
+        stage::api(&self.client, kind, "applications", "argocd")
     }
 
     /// Has an Application look at its repository and the cluster, and waits until it has.
-    pub(crate) async fn refresh(&mut self, name: &str) -> Result<()> {
+    async fn refresh(&mut self, name: &str) -> Result<()> {
         let annotation = "argocd.argoproj.io/refresh";
         let asked = json!({"metadata": {"annotations": {annotation: "hard"}}});
         self.patch(name, &asked).await?;
-        self.until(name, |object| {
-            object["metadata"]["annotations"].get(annotation).is_none()
+        self.watch(name, |keeper| {
+            !keeper.annotations().contains_key(annotation)
         })
         .await?;
         Ok(())
-    }
-
-    /// Has everything of an Application applied once more, whether it differs or not.
-    pub(crate) async fn sync_again(&mut self, name: &str) -> Result<()> {
-        let before = self.applications().get(name).await?;
-        let finished = before.data["status"]["operationState"]["finishedAt"].clone();
-        let asked = json!({"operation": {
-            "initiatedBy": {"username": "somebody"},
-            "sync": {"syncOptions": ["ServerSideApply=true"], "prune": true},
-        }});
-        self.patch(name, &asked).await?;
-        self.until(name, |object| {
-            let state = &object["status"]["operationState"];
-            object.get("operation").is_none()
-                && state["phase"] == "Succeeded"
-                && state["operation"]["initiatedBy"]["username"] == "somebody"
-                && (state["finishedAt"] != finished || state["startedAt"] == finished)
-        })
-        .await?;
-        Ok(())
-    }
-
-    /// Lets an Application prune even the last of its objects.
-    pub(crate) async fn allow_empty(&self, name: &str) -> Result<()> {
-        let allowed = json!({"spec": {"syncPolicy": {"automated": {"allowEmpty": true}}}});
-        self.patch(name, &allowed).await
     }
 
     async fn patch(&self, name: &str, change: &Value) -> Result<()> {
@@ -168,88 +239,34 @@ impl<'a> Argo<'a> {
         Ok(())
     }
 
-    /// Waits until an Application is as wanted; the Application.
-    pub(crate) async fn until(
-        &mut self,
-        name: &str,
-        wanted: impl Fn(&Value) -> bool,
-    ) -> Result<Value> {
-        let found = wait::until(&self.applications(), name, LOOKED, |object| {
-            let whole = serde_json::to_value(object).ok()?;
-            wanted(&whole).then_some(whole)
-        })
-        .await;
-        for running in &mut self.running {
-            running.runs()?;
-        }
-        found.with_context(|| format!("Application {name}"))
-    }
-
-    /// Waits until a commit is applied; what was said of it.
-    pub(crate) async fn applied(&mut self, name: &str, commit: &str) -> Result<Value> {
+    /// Waits until a commit is applied or refused; the Application then.
+    async fn tried(&mut self, name: &str, commit: &str) -> Result<DynamicObject> {
         self.refresh(name).await?;
-        self.until(name, |object| {
-            let status = &object["status"];
-            status["sync"]["revision"] == commit
-                && (status["sync"]["status"] == "Synced" || is_over(object, commit))
+        self.watch(name, |keeper| {
+            let sync = &keeper.data["status"]["sync"];
+            sync["revision"] == commit && (sync["status"] == "Synced" || is_over(keeper, commit))
         })
         .await
-    }
-
-    /// Fails if a right was missing.
-    pub(crate) fn was_refused_nothing(&self) -> Result<()> {
-        for running in &self.running {
-            let log = running.logged()?;
-            let refused = log.lines().find(|line| line.contains("is forbidden: User"));
-            ensure!(refused.is_none(), "{}", refused.unwrap_or_default());
-        }
-        Ok(())
-    }
-
-    /// Ends, and leaves what it applied.
-    pub(crate) async fn leave(self) -> Result<()> {
-        release(&self.applications()).await?;
-        let all = [
-            "delete",
-            "applications.argoproj.io,appprojects.argoproj.io",
-            "--all",
-        ];
-        self.cluster
-            .kubectl_ok(&[&all[..], &["--namespace=argocd"]].concat())?;
-        Ok(())
     }
 }
 
 /// Whether applying this commit has ended, well or not.
-fn is_over(object: &Value, commit: &str) -> bool {
-    let state = &object["status"]["operationState"];
+fn is_over(keeper: &DynamicObject, commit: &str) -> bool {
+    let state = &keeper.data["status"]["operationState"];
     let mut ended = ["Succeeded", "Failed", "Error"].iter();
     state["syncResult"]["revision"] == commit && ended.any(|phase| state["phase"] == *phase)
 }
 
-/// Whether Argo CD sees no difference, and its health.
-pub(crate) fn judged(object: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    let status = &object["status"];
-    format!(
-        "{} {}",
-        text(&status["sync"]["status"]),
-        text(&status["health"]["status"])
-    )
-}
-
-/// What Argo CD says of one object: health and message.
-pub(crate) fn health(application: &Value, kind: &str, name: &str) -> (String, String) {
-    let mut resources = application["status"]["resources"]
-        .as_array()
-        .into_iter()
-        .flatten();
-    let found = resources.find(|resource| resource["kind"] == kind && resource["name"] == name);
-    let text = |field: &str| {
-        let value = found.and_then(|found| found["health"][field].as_str());
-        value.unwrap_or_default().to_owned()
-    };
-    (text("status"), text("message"))
+/// Whether Argo CD says this of one object, and that it is like this.
+fn is_told(keeper: &DynamicObject, health: Health, (kind, name, message): &Told<'_>) -> bool {
+    let resources = keeper.data["status"]["resources"].as_array();
+    resources.into_iter().flatten().any(|resource| {
+        let said = &resource["health"];
+        resource["kind"] == *kind
+            && resource["name"] == *name
+            && said["status"] == format!("{health:?}")
+            && said["message"] == *message
+    })
 }
 
 fn component(cluster: &Cluster, home: &Path, name: &str) -> Result<Command> {

@@ -1,15 +1,16 @@
 //! Flux and Argo CD in the same namespaces. Must not test what one of them does alone.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use crate::{
-    argo::judged,
-    argo_cd,
+    argo::Argo,
     cluster::Cluster,
-    flux_cd,
+    flux::Flux,
     resource::{self, api},
-    stage::{self, History, SOON},
+    stage::{self, NAMESPACES, SOON},
     suite::{Test, test},
+    tool::{Health, Tool},
+    wait,
 };
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -41,31 +42,29 @@ async fn side_by_side(cluster: &Cluster) -> Result<()> {
     repository.write("by-argo/claude/access.yaml", ACCESS)?;
     repository.write("by-argo/search/access.yaml", ACCESS)?;
     repository.commit("Use two tools")?;
-    let mut flux = flux_cd::converged(cluster, &repository).await?;
-    let mut argo = argo_cd::converged_at(cluster, &repository, Some("by-argo")).await?;
-    for namespace in stage::NAMESPACES {
+    let mut flux = Flux::converged(cluster, &repository).await?;
+    let mut argo = Argo::start_at(cluster, &repository, Some("by-argo")).await?;
+    argo.converge().await?;
+    for namespace in NAMESPACES {
         let bindings = api(&cluster.client(), "RoleBinding", namespace);
         resource::until(&bindings, "by-argo", ("Ready", "True", ""), SOON).await?;
     }
-    stage::owned_apart(cluster, &[flux_cd::MANAGER]).await?;
+    stage::owned_apart(cluster, Flux::MANAGER).await?;
 
-    let ever = stage::NAMESPACES.map(|name| History::of(argo.applications(), name, judged));
-    let before = stage::versions(cluster).await?;
+    let ever = NAMESPACES.map(|namespace| argo.history(namespace));
     let outputs = stage::outputs(cluster).await?;
-    let audit = cluster.audit_log()?;
-    let start = audit.mark().await?;
-    for _ in 0..3 {
-        for namespace in stage::NAMESPACES {
-            let verdict = flux.sync_again(namespace).await?;
-            ensure!(verdict.ready, "{verdict:?}");
-            argo.refresh(namespace).await?;
-            argo.sync_again(namespace).await?;
+    stage::untouched(cluster, async || {
+        for _ in 0..3 {
+            for namespace in NAMESPACES {
+                flux.sync_again(namespace).await?;
+                argo.sync_again(namespace).await?;
+            }
         }
-    }
-    stage::nothing_written(&audit.since(start).await?)?;
-    assert_eq!(stage::versions(cluster).await?, before);
+        Ok(())
+    })
+    .await?;
     for history in ever {
-        assert_eq!(history.so_far(), ["Synced Healthy"]);
+        assert_eq!(history.so_far(), [Argo::says(Health::Healthy)]);
     }
 
     // One tool prunes, the other's stays.
@@ -74,14 +73,13 @@ async fn side_by_side(cluster: &Cluster) -> Result<()> {
         &ACCESS.replace("by-argo", "by-argo-2"),
     )?;
     let commit = repository.commit("Rename a binding")?;
-    argo.applied("search", &commit).await?;
+    argo.sync("search", &commit, Health::Healthy).await?;
     let bindings = api(&cluster.client(), "RoleBinding", "search");
-    crate::wait::until_gone(&bindings, "by-argo", SOON).await?;
+    wait::until_gone(&bindings, "by-argo", SOON).await?;
     bindings.get("search").await?;
-    let verdict = flux.sync("search", &commit).await?;
-    ensure!(verdict.ready, "{verdict:?}");
+    flux.sync("search", &commit, Health::Healthy).await?;
     bindings.get("by-argo-2").await?;
     assert_eq!(stage::outputs(cluster).await?, outputs);
-    argo.leave().await?;
-    flux.leave().await
+    argo.leave(cluster).await?;
+    flux.leave(cluster).await
 }

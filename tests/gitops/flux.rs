@@ -4,12 +4,11 @@
 use std::{
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use kube::{
-    Api, ResourceExt,
+    Api, Client, ResourceExt,
     api::{DynamicObject, ListParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
@@ -20,33 +19,25 @@ use crate::{
     program::{Running, free_port},
     repository::Repository,
     stage::{self, NAMESPACES},
-    wait,
+    tool::{Health, Told, Tool},
 };
 
 /// How long objects may take to become ready, as Kustomizations have it here: the least that Flux heeds.
 const PATIENCE: &str = "30s";
-/// The same, and what Flux needs besides.
-const JUDGED: Duration = Duration::from_secs(90);
-
-/// What Flux says of a Kustomization.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Verdict {
-    pub(crate) ready: bool,
-    pub(crate) reason: String,
-    pub(crate) message: String,
-}
 
 /// Both controllers, at work.
-pub(crate) struct Flux<'a> {
-    cluster: &'a Cluster,
+pub(crate) struct Flux {
+    client: Client,
     running: [Running; 2],
 }
 
-// === impl Flux ===
+impl Tool for Flux {
+    const NAME: &'static str = "Flux";
+    const MANAGER: &'static str = "kustomize-controller";
+    // It was not even tried.
+    const DEPENDENT: &'static str = "False DependencyNotReady";
 
-impl<'a> Flux<'a> {
-    /// Installs and starts them.
-    pub(crate) async fn start(cluster: &'a Cluster) -> Result<Self> {
+    async fn start(cluster: &Cluster, repository: &Repository) -> Result<Self> {
         for folder in ["source-controller", "kustomize-controller"] {
             let definitions = program::built()?.join("definitions").join(folder);
             program::define(cluster, &definitions).await?;
@@ -77,123 +68,116 @@ impl<'a> Flux<'a> {
             Running::start(&source, log("source-controller"))?,
             Running::start(&kustomize, log("kustomize-controller"))?,
         ];
-        Ok(Self { cluster, running })
+        let patience = format!("timeout: {PATIENCE}");
+        let shipped =
+            stage::shipped(cluster, "flux", repository)?.replace("timeout: 2m", &patience);
+        ensure!(shipped.contains(&patience), "the timeout is there");
+        cluster.kubectl_stdin(&["apply", "--server-side", "--filename=-"], &shipped)?;
+        Ok(Self {
+            client: cluster.client(),
+            running,
+        })
     }
 
-    /// Applies `deploy/gitops/flux`, reading from this repository.
-    pub(crate) fn follow(&self, repository: &Repository) -> Result<()> {
-        let shipped = self
-            .cluster
-            .kubectl_ok(&["kustomize", "deploy/gitops/flux"])?;
-        let here = shipped
-            .replace(
-                "https://git.example.com/platform/access.git",
-                &repository.url(),
-            )
-            .replace("timeout: 2m", &format!("timeout: {PATIENCE}"));
-        ensure!(here.contains(PATIENCE), "the timeout is there");
-        self.cluster
-            .kubectl_stdin(&["apply", "--server-side", "--filename=-"], &here)?;
+    fn running(&mut self) -> &mut [Running] {
+        &mut self.running
+    }
+
+    fn keeper<'n>(&self, namespace: &'n str) -> (Api<DynamicObject>, &'n str) {
+        (kustomizations(&self.client, namespace), "access")
+    }
+
+    fn said(keeper: &DynamicObject) -> Option<String> {
+        let ready = verdict(keeper)?;
+        Some(format!(
+            "{} {}",
+            text(ready, "status"),
+            text(ready, "reason")
+        ))
+    }
+
+    fn says(health: Health) -> &'static str {
+        match health {
+            Health::Healthy | Health::Suspended => "True ReconciliationSucceeded",
+            Health::Progressing | Health::Degraded => "False HealthCheckFailed",
+        }
+    }
+
+    async fn sync(&mut self, namespace: &str, commit: &str, health: Health) -> Result<()> {
+        agrees(&self.tried(namespace, commit).await?, health)
+    }
+
+    async fn refused(&mut self, namespace: &str, commit: &str) -> Result<String> {
+        let tried = self.tried(namespace, commit).await?;
+        let ready = verdict(&tried).context("it was tried")?;
+        ensure!(ready["status"] == "False", "{ready}");
+        Ok(text(ready, "message").to_owned())
+    }
+
+    async fn sync_again(&mut self, namespace: &str) -> Result<()> {
+        let token = request(&kustomizations(&self.client, namespace)).await?;
+        let handled = |keeper: &DynamicObject| {
+            verdict(keeper).is_some()
+                && keeper.data["status"]["lastHandledReconcileAt"] == token.as_str()
+        };
+        agrees(&self.watch(namespace, handled).await?, Health::Healthy)
+    }
+
+    async fn until(&mut self, namespace: &str, health: Health, objects: &[Told<'_>]) -> Result<()> {
+        let words = Self::says(health);
+        if words == Self::says(Health::Healthy) {
+            // Of single objects it says no more. Unless asked it looks again in minutes.
+            return self.sync_again(namespace).await;
+        }
+        let keeper = self.until_said(namespace, words).await?;
+        let message = verdict(&keeper).map_or("", |ready| text(ready, "message"));
+        let waits = |(kind, name, _): &Told<'_>| {
+            message.contains(&format!("{kind}/{namespace}/{name} status: 'InProgress'"))
+        };
+        ensure!(
+            message.contains("timeout waiting for: [")
+                && message.matches(" status: ").count() == objects.len()
+                && objects.iter().all(waits),
+            "{message}"
+        );
         Ok(())
     }
 
-    /// The Kustomizations of a namespace.
-    pub(crate) fn kustomizations(&self, namespace: &str) -> Api<DynamicObject> {
-        let kind = ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization");
-        stage::api(self.cluster, kind, "kustomizations", namespace)
-    }
-
-    fn repositories(&self, namespace: &str) -> Api<DynamicObject> {
-        let kind = ("source.toolkit.fluxcd.io", "v1", "GitRepository");
-        stage::api(self.cluster, kind, "gitrepositories", namespace)
-    }
-
-    /// Has a namespace's Kustomization applied at this commit; what Flux says then.
-    pub(crate) async fn sync(&mut self, namespace: &str, commit: &str) -> Result<Verdict> {
-        request(&self.repositories(namespace)).await?;
-        self.judged(namespace, |object| {
-            let attempted = object["status"]["lastAttemptedRevision"].as_str();
-            attempted.is_some_and(|revision| revision.ends_with(commit))
-        })
-        .await
-    }
-
-    /// Has it applied once more; what Flux says then.
-    pub(crate) async fn sync_again(&mut self, namespace: &str) -> Result<Verdict> {
-        let token = request(&self.kustomizations(namespace)).await?;
-        self.judged(namespace, |object| {
-            object["status"]["lastHandledReconcileAt"] == token.as_str()
-        })
-        .await
-    }
-
-    /// Waits for a verdict on what is as wanted.
-    pub(crate) async fn judged(
-        &mut self,
-        namespace: &str,
-        wanted: impl Fn(&Value) -> bool,
-    ) -> Result<Verdict> {
-        let api = self.kustomizations(namespace);
-        let judged = wait::until(&api, "access", JUDGED, |object| {
-            let verdict = verdict(object)?;
-            wanted(&object.data).then_some(verdict)
-        })
-        .await;
-        for running in &mut self.running {
-            running.runs()?;
-        }
-        judged.with_context(|| format!("Kustomization {namespace}/access"))
-    }
-
-    /// Waits until Flux says this.
-    pub(crate) async fn until(
-        &mut self,
-        namespace: &str,
-        ready: bool,
-        reason: &str,
-    ) -> Result<String> {
-        let api = self.kustomizations(namespace);
-        let said = wait::until(&api, "access", JUDGED, |object| {
-            let verdict = verdict(object)?;
-            (verdict.ready == ready && verdict.reason == reason).then_some(verdict.message)
-        })
-        .await;
-        for running in &mut self.running {
-            running.runs()?;
-        }
-        said.with_context(|| format!("Kustomization {namespace}/access should be {ready} {reason}"))
-    }
-
-    /// Fails if a right was missing, but for what a test had refused.
-    pub(crate) fn was_refused_nothing(&self) -> Result<()> {
-        for running in &self.running {
-            let log = running.logged()?;
-            let refused = log.lines().find(|line| {
-                line.contains("is forbidden: User") || line.contains("cannot list resource")
-            });
-            ensure!(refused.is_none(), "{}", refused.unwrap_or_default());
-        }
-        Ok(())
-    }
-
-    /// Ends what it follows, without waiting for what that prunes.
-    pub(crate) async fn leave(self) -> Result<()> {
-        drop(self.running);
-        let kind = ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization");
+    async fn leave(self, _cluster: &Cluster) -> Result<()> {
+        let Self { client, running } = self;
+        drop(running);
+        // Without waiting for what its end would prune.
         for namespace in NAMESPACES {
-            let api = stage::api(self.cluster, kind, "kustomizations", namespace);
-            release(&api).await?;
-            let kind = ("source.toolkit.fluxcd.io", "v1", "GitRepository");
-            release(&stage::api(
-                self.cluster,
-                kind,
-                "gitrepositories",
-                namespace,
-            ))
-            .await?;
+            release(&kustomizations(&client, namespace)).await?;
+            release(&repositories(&client, namespace)).await?;
         }
         Ok(())
     }
+}
+
+// === impl Flux ===
+
+impl Flux {
+    /// Has a namespace's Kustomization tried at this commit; the Kustomization then.
+    async fn tried(&mut self, namespace: &str, commit: &str) -> Result<DynamicObject> {
+        request(&repositories(&self.client, namespace)).await?;
+        self.watch(namespace, |keeper| {
+            let attempted = keeper.data["status"]["lastAttemptedRevision"].as_str();
+            verdict(keeper).is_some()
+                && attempted.is_some_and(|revision| revision.ends_with(commit))
+        })
+        .await
+    }
+}
+
+fn kustomizations(client: &Client, namespace: &str) -> Api<DynamicObject> {
+    let kind = ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization");
+    stage::api(client, kind, "kustomizations", namespace)
+}
+
+fn repositories(client: &Client, namespace: &str) -> Api<DynamicObject> {
+    let kind = ("source.toolkit.fluxcd.io", "v1", "GitRepository");
+    stage::api(client, kind, "gitrepositories", namespace)
 }
 
 /// Takes finalizers off, so that a namespace can end without the controller.
@@ -207,22 +191,30 @@ pub(crate) async fn release(api: &Api<DynamicObject>) -> Result<()> {
     Ok(())
 }
 
-/// What Flux says now of what it has looked at last; nothing while it is at it.
-fn verdict(object: &DynamicObject) -> Option<Verdict> {
-    let ready = condition(&object.data, "Ready")?;
-    let current = ready["observedGeneration"].as_i64() == object.metadata.generation;
-    let status = ready["status"].as_str()?;
-    (current && status != "Unknown").then(|| Verdict {
-        ready: status == "True",
-        reason: ready["reason"].as_str().unwrap_or_default().to_owned(),
-        message: ready["message"].as_str().unwrap_or_default().to_owned(),
-    })
+/// The condition Ready, when it is about what Flux has looked at last, and not of its being at it.
+fn verdict(keeper: &DynamicObject) -> Option<&Value> {
+    let mut conditions = keeper.data["status"]["conditions"].as_array()?.iter();
+    conditions
+        .find(|condition| condition["type"] == "Ready")
+        .filter(|ready| {
+            ready["observedGeneration"].as_i64() == keeper.metadata.generation
+                && ready["status"] != "Unknown"
+        })
 }
 
-/// A condition of a Kustomization.
-pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
-    let mut conditions = object["status"]["conditions"].as_array()?.iter();
-    conditions.find(|condition| condition["type"] == kind)
+/// Checks what it says of a namespace.
+fn agrees(keeper: &DynamicObject, health: Health) -> Result<()> {
+    ensure!(
+        Flux::said(keeper).as_deref() == Some(Flux::says(health)),
+        "it should say {:?}, and says {:#}",
+        Flux::says(health),
+        keeper.data["status"]
+    );
+    Ok(())
+}
+
+fn text<'v>(condition: &'v Value, field: &str) -> &'v str {
+    condition[field].as_str().unwrap_or_default()
 }
 
 /// Asks for an object to be looked at now; how that is told apart.

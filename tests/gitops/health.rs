@@ -60,7 +60,9 @@ async fn every_state(_: &Cluster) -> Result<()> {
     Ok(())
 }
 
-const UNSEEN: &str = "Waiting for the anthropic-rbac operator, which has not seen this yet";
+/// Of an object whose present generation the operator has not seen.
+pub(crate) const UNSEEN: &str =
+    "Waiting for the anthropic-rbac operator, which has not seen this yet";
 
 fn cases() -> Vec<Case> {
     let case = |health, message, object| Case {

@@ -9,7 +9,6 @@
 )]
 
 mod argo;
-mod argo_cd;
 #[path = "../cluster/audit.rs"]
 mod audit;
 mod both;
@@ -19,8 +18,8 @@ mod cluster;
 mod command_line;
 #[path = "../cluster/control_plane.rs"]
 mod control_plane;
+mod either;
 mod flux;
-mod flux_cd;
 mod health;
 #[path = "../cluster/install.rs"]
 mod install;
@@ -39,6 +38,7 @@ mod stage;
 mod suite;
 #[path = "../cluster/tap.rs"]
 mod tap;
+mod tool;
 #[path = "../cluster/wait.rs"]
 mod wait;
 
@@ -55,8 +55,7 @@ fn main() -> ExitCode {
     let tests = [
         health::tests(),
         references::tests(),
-        flux_cd::tests(),
-        argo_cd::tests(),
+        either::tests(),
         both::tests(),
     ]
     .into_iter()

@@ -10,16 +10,15 @@ use std::{
 use anyhow::{Result, ensure};
 use futures::StreamExt;
 use kube::{
-    Api, ResourceExt,
+    Api, Client, ResourceExt,
     api::{DynamicObject, ListParams},
     core::{ApiResource, GroupVersionKind},
     runtime::{WatchStreamExt, watcher::watch_object},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinHandle;
 
 use crate::{
-    audit::Requests,
     cluster::Cluster,
     operator::{Operator, Settings},
     repository::Repository,
@@ -57,6 +56,16 @@ pub(crate) async fn set(cluster: &Cluster) -> Result<Repository> {
     Repository::start()
 }
 
+/// What `deploy/gitops` has for a tool, reading from this repository.
+pub(crate) fn shipped(cluster: &Cluster, folder: &str, repository: &Repository) -> Result<String> {
+    let folder = format!("deploy/gitops/{folder}");
+    let shipped = cluster.kubectl_ok(&["kustomize", &folder])?;
+    Ok(shipped.replace(
+        "https://git.example.com/platform/access.git",
+        &repository.url(),
+    ))
+}
+
 /// The operator, which may touch Secrets where there are keys.
 pub(crate) async fn operator(cluster: &Cluster) -> Result<Operator> {
     let settings = Settings {
@@ -68,14 +77,14 @@ pub(crate) async fn operator(cluster: &Cluster) -> Result<Operator> {
 
 /// Objects of one kind of a tool.
 pub(crate) fn api(
-    cluster: &Cluster,
+    client: &Client,
     (group, version, kind): (&str, &str, &str),
     plural: &str,
     namespace: &str,
 ) -> Api<DynamicObject> {
     let gvk = GroupVersionKind::gvk(group, version, kind);
     let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
-    Api::namespaced_with(cluster.client(), namespace, &resource)
+    Api::namespaced_with(client.clone(), namespace, &resource)
 }
 
 /// The resourceVersions of everything that the operator reads or writes.
@@ -102,9 +111,9 @@ pub(crate) async fn outputs(cluster: &Cluster) -> Result<BTreeSet<String>> {
     Ok(outputs)
 }
 
-/// Checks who owns which fields of every object of ours: the tool all of the spec and the operator all of
-/// the status, and nobody else anything.
-pub(crate) async fn owned_apart(cluster: &Cluster, tools: &[&str]) -> Result<()> {
+/// Checks who owns which fields of every object of ours: this manager all of the spec and the operator all
+/// of the status, and nobody else anything.
+pub(crate) async fn owned_apart(cluster: &Cluster, manager: &str) -> Result<()> {
     for (kind, namespace, name) in OBJECTS {
         let object = resource::api(&cluster.client(), kind, namespace)
             .get(name)
@@ -121,28 +130,33 @@ pub(crate) async fn owned_apart(cluster: &Cluster, tools: &[&str]) -> Result<()>
             let with = owners.iter().filter(|(_, owned)| owned == field);
             with.map(|(manager, _)| manager.as_str()).collect()
         };
-        let spec = of("f:spec");
-        ensure!(
-            spec.len() == 1 && tools.contains(&spec[0]),
-            "the spec of {kind} {namespace}/{name} is of {spec:?}"
-        );
-        ensure!(
-            of("f:status") == ["anthropic-rbac"],
-            "the status of {kind} {namespace}/{name} is of {:?}",
-            of("f:status")
-        );
+        for (field, owner) in [("f:spec", manager), ("f:status", "anthropic-rbac")] {
+            ensure!(
+                of(field) == [owner],
+                "{field} of {kind} {namespace}/{name} is of {:?}",
+                of(field)
+            );
+        }
     }
     Ok(())
 }
 
-/// Checks that the operator wrote nothing.
-pub(crate) fn nothing_written(requests: &Requests) -> Result<()> {
-    let writes = requests.writes();
+/// Checks that meanwhile nothing changes, and that the operator writes nothing.
+pub(crate) async fn untouched(
+    cluster: &Cluster,
+    meanwhile: impl AsyncFnOnce() -> Result<()>,
+) -> Result<()> {
+    let before = versions(cluster).await?;
+    let audit = cluster.audit_log()?;
+    let start = audit.mark().await?;
+    meanwhile().await?;
+    let writes = audit.since(start).await?.writes();
     ensure!(writes.is_empty(), "the operator wrote:\n{writes}");
+    assert_eq!(versions(cluster).await?, before);
     Ok(())
 }
 
-/// All that an object said while it was watched, without repetitions.
+/// All that was said in an object while it was watched, without repetitions.
 pub(crate) struct History {
     seen: Arc<Mutex<Vec<String>>>,
     watching: JoinHandle<()>,
@@ -154,16 +168,16 @@ impl History {
     /// Watches an object from now on, which need not be there yet.
     pub(crate) fn of(
         api: Api<DynamicObject>,
-        name: &'static str,
-        says: impl Fn(&Value) -> String + Send + 'static,
+        name: &str,
+        said: impl Fn(&DynamicObject) -> Option<String> + Send + 'static,
     ) -> Self {
         let seen: Arc<Mutex<Vec<String>>> = Arc::default();
-        let kept = Arc::clone(&seen);
+        let (kept, name) = (Arc::clone(&seen), name.to_owned());
         let watching = tokio::spawn(async move {
-            let mut changes = std::pin::pin!(watch_object(api, name).default_backoff());
+            let mut changes = std::pin::pin!(watch_object(api, &name).default_backoff());
             while let Some(change) = changes.next().await {
                 let Ok(Some(object)) = change else { continue };
-                let said = says(&object.data);
+                let Some(said) = said(&object) else { continue };
                 let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 if kept.last() != Some(&said) {
                     kept.push(said);
