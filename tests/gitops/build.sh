@@ -7,8 +7,6 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
-say() { printf 'gitops: %s\n' "$*" >&2; }
-die() { say "$*"; exit 1; }
 
 target=${CARGO_TARGET_DIR:-$root/target}
 mkdir -p "$target/gitops"
@@ -37,16 +35,8 @@ if [[ ! -x $redis/redis-server ]]; then
   if command -v redis-server >/dev/null; then
     ln -sfn "$(command -v redis-server)" "$redis/redis-server"
   else
-    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
-      die "there is no redis-server here, and no apt-get to fetch Debian's with"
-    say "fetching redis-server"
     unpacked=$redis/debian
-    rm -rf "$unpacked"
-    mkdir -p "$unpacked/packages"
-    (cd "$unpacked/packages" && apt-get download redis-server redis-tools libjemalloc2 liblua5.1-0 liblzf1 lua-bitop lua-cjson >/dev/null 2>"$unpacked/log") ||
-      die "apt-get download failed: $(tail -n1 "$unpacked/log"); perhaps 'apt-get update' first"
-    for package in "$unpacked"/packages/*.deb; do dpkg-deb --extract "$package" "$unpacked"; done
-    rm -r "$unpacked/packages" "$unpacked/log"
+    "$root/scripts/debian.sh" "$unpacked" redis-server redis-tools libjemalloc2 liblua5.1-0 liblzf1 lua-bitop lua-cjson
     libraries=$(dirname "$(find "$unpacked" -name 'liblzf.so.1')")
     printf '#!/bin/sh\nexec env LD_LIBRARY_PATH="%s" "%s/usr/bin/redis-server" "$@"\n' "$libraries" "$unpacked" >"$redis/.partial"
     chmod +x "$redis/.partial"

@@ -8,7 +8,6 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
-say() { printf 'node: %s\n' "$*" >&2; }
 
 target=${CARGO_TARGET_DIR:-$root/target}
 mkdir -p "$target/node"

@@ -23,18 +23,11 @@ packages='runc busybox-static containernetworking-plugins'
 # What enforces NetworkPolicies runs these.
 [[ -z ${NODE_INSTALLS:-} ]] || packages+=' iptables libxtables12 libnftnl11 libmnl0 ipset libipset13'
 if [[ ! -f $debian/.complete || " $(<"$debian/.complete") " != *" $packages "* ]]; then
-  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
-    die "runc, busybox and CNI plugins come from Debian packages, and there is no apt-get here"
-  say "fetching $packages"
-  rm -rf "$debian"
-  mkdir -p "$debian/packages" "$debian/iptables"
   # shellcheck disable=SC2086 # several
-  (cd "$debian/packages" && apt-get download $packages >/dev/null 2>"$debian/log") ||
-    die "apt-get download failed: $(tail -n1 "$debian/log"); perhaps 'apt-get update' first"
-  for package in "$debian"/packages/*.deb; do dpkg-deb --extract "$package" "$debian"; done
+  "$root/scripts/debian.sh" "$debian" $packages
   # The names that installing makes.
+  mkdir "$debian/iptables"
   for program in ip{,6}tables{,-save,-restore}; do ln -s ../usr/sbin/xtables-nft-multi "$debian/iptables/$program"; done
-  rm -r "$debian/packages" "$debian/log"
   printf '%s\n' "$packages" >"$debian/.complete"
 fi
 
