@@ -2,8 +2,7 @@
 //! exports, as if it had done so for an hour.
 //! Must not try when each fires: tests/monitoring does.
 
-use std::process::Command;
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
@@ -13,11 +12,13 @@ use crate::{
     cluster::Cluster,
     operator::{Operator, Settings},
     resource::{self, api, binding, fake_key, key, secret, workspace},
+    script,
     suite::{Test, test},
     wait,
 };
 
 const SOON: Duration = Duration::from_secs(20);
+const PROMTOOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/promtool.sh");
 const RULES: &str = include_str!("../../deploy/components/monitoring/prometheus-rule.yaml");
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -28,7 +29,7 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 async fn fired(cluster: &Cluster) -> Result<()> {
-    let Some(promtool) = promtool()? else {
+    let Some(promtool) = script::find(PROMTOOL)? else {
         eprintln!("there is no promtool: not tried");
         return Ok(());
     };
@@ -125,13 +126,4 @@ fn series(exported: &str) -> Vec<Value> {
         json!({"series": series, "values": format!("{value}x70")})
     });
     of_a_pod.collect()
-}
-
-/// Where promtool is, if it is to be had.
-fn promtool() -> Result<Option<String>> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/promtool.sh");
-    let ran = Command::new(script).output().context(script)?;
-    ensure!(ran.status.success(), "{script} fails");
-    let path = String::from_utf8(ran.stdout)?.trim().to_owned();
-    Ok((!path.is_empty()).then_some(path))
 }

@@ -1,12 +1,7 @@
 //! The operator with a clock that is moved: days ahead, and back.
 //! Must not move this machine's clock, nor any other process's.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
@@ -16,6 +11,7 @@ use crate::{
     cluster::Cluster,
     operator::{Operator, Settings},
     resource::{self, api, binding, fake_key, key, secret, workspace},
+    script,
     suite::{Test, test},
     wait,
 };
@@ -40,7 +36,7 @@ const HOURS: &[(i64, &str, &str)] = &[
 ];
 
 async fn moved(cluster: &Cluster) -> Result<()> {
-    let Some(library) = library()? else {
+    let Some(library) = script::find(SCRIPT)? else {
         eprintln!("not tried: libfaketime is not here, and there is no Debian to have it from");
         return Ok(());
     };
@@ -99,12 +95,4 @@ fn set(file: &Path, hours: i64) -> Result<()> {
     let next = file.with_extension("next");
     fs::write(&next, format!("+{hours}h\n"))?;
     Ok(fs::rename(&next, file)?)
-}
-
-/// What shows a process another time; `None` where it cannot be had.
-fn library() -> Result<Option<PathBuf>> {
-    let output = Command::new(SCRIPT).stdin(Stdio::null()).output()?;
-    let path = String::from_utf8(output.stdout)?;
-    let path = path.trim();
-    Ok((output.status.success() && !path.is_empty()).then(|| PathBuf::from(path)))
 }

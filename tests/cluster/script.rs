@@ -7,22 +7,25 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// Runs a build script, which shows its progress on stderr and may take minutes the first time;
 /// the path that is the last line of its stdout.
 pub(crate) fn build(script: &str) -> Result<PathBuf> {
+    find(script)?.with_context(|| format!("{script} prints no path"))
+}
+
+/// The same for a script that prints nothing where there is nothing to be had.
+pub(crate) fn find(script: &str) -> Result<Option<PathBuf>> {
     let output = Command::new(script)
         .env("CARGO_TARGET_DIR", target_dir())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
         .with_context(|| script.to_owned())?;
-    let stdout = String::from_utf8(output.stdout).context("a build script prints a path")?;
-    match stdout.lines().last() {
-        Some(path) if output.status.success() => Ok(PathBuf::from(path)),
-        _ => bail!("{script}: {}", output.status),
-    }
+    ensure!(output.status.success(), "{script}: {}", output.status);
+    let stdout = String::from_utf8(output.stdout).context("a script prints a path")?;
+    Ok(stdout.lines().last().map(PathBuf::from))
 }
 
 // Cargo does not tell a test where its target folder is when that came from a flag or a

@@ -11,7 +11,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use kube::{ResourceExt, api::ListParams};
 use serde_json::{Value, json};
 use tokio::{
     task::{JoinHandle, block_in_place},
@@ -73,7 +72,7 @@ kubectl rollout status deployment/anthropic-rbac -n anthropic-rbac-system",
 for n in {STILL} {BUSY}; do kubectl wait --for=condition=Ready aiws,airb,aikey --all -n $n --timeout=2m; done"
     ))?;
 
-    let before = everything(cluster, STILL).await?;
+    let before = resource::versions(cluster, STILL).await?;
     let audit = cluster.audit_log()?;
     let mark = audit.mark().await?;
     let load = Load::begin(cluster);
@@ -94,7 +93,7 @@ for n in {STILL} {BUSY}; do kubectl wait --for=condition=Ready aiws,airb,aikey -
         "    upgraded in {:.1} s, during {during} edits",
         took.as_secs_f64()
     );
-    assert_eq!(everything(cluster, STILL).await?, before);
+    assert_eq!(resource::versions(cluster, STILL).await?, before);
     let requests = audit.since(mark).await?.writes();
     let rewritten = requests
         .0
@@ -132,26 +131,6 @@ async fn populate(cluster: &Cluster) -> Result<()> {
 
 fn name(number: usize) -> String {
     format!("w{number:02}")
-}
-
-/// Everything in a namespace, whole: versions, managers of fields, contents.
-async fn everything(cluster: &Cluster, namespace: &str) -> Result<BTreeMap<String, Value>> {
-    let mut everything = BTreeMap::new();
-    for kind in [
-        "Workspace",
-        "RoleBinding",
-        "ApiKeyRef",
-        "ConfigMap",
-        "Secret",
-    ] {
-        let api = resource::api(&cluster.client(), kind, namespace);
-        for object in api.list(&ListParams::default()).await?.items {
-            let mut metadata = serde_json::to_value(&object.metadata)?;
-            metadata["status"] = object.data["status"].clone();
-            everything.insert(format!("{kind} {}", object.name_any()), metadata);
-        }
-    }
-    Ok(everything)
 }
 
 /// People who edit one Workspace after the other, until they are told to stop.
