@@ -83,24 +83,23 @@ do
       while i <= last and bor(class[p[i]], class[p[i + 1]], class[p[i + 2]], class[p[i + 3]]) == 0 do
         i = i + 4
       end
-      -- Some more at least: going over from one loop to the other costs, too.
-      local enough, state = i + 64, WHOLE
-      while state ~= STOP and (i < enough or state ~= WHOLE) do
+      -- From the first byte on that is more than itself, all of them: this loop has one way only,
+      -- and going to and fro between two costs more than it saves.
+      local state = WHOLE
+      repeat
         -- A plain number, as LuaJIT keeps in a register.
         state = band(tobit(rshift(rows[p[i]], state)), 63)
         i = i + 1
+      until state == STOP
+      local byte = p[i - 1]
+      if not is_whole(p, i - 1) then
+        return -1
+      elseif byte == 34 then
+        return i - 1
+      elseif byte ~= 117 or hex[p[i]] == 0 or hex[p[i + 1]] == 0 or hex[p[i + 2]] == 0 or hex[p[i + 3]] == 0 then
+        return -1
       end
-      if state == STOP then
-        local byte = p[i - 1]
-        if not is_whole(p, i - 1) then
-          return -1
-        elseif byte == 34 then
-          return i - 1
-        elseif byte ~= 117 or hex[p[i]] == 0 or hex[p[i + 1]] == 0 or hex[p[i + 2]] == 0 or hex[p[i + 3]] == 0 then
-          return -1
-        end
-        i = i + 4
-      end
+      i = i + 4
     end
   end
 
