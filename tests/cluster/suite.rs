@@ -5,7 +5,8 @@ use std::{
     env,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::Path,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
@@ -109,7 +110,11 @@ pub(crate) fn existing_cluster() -> bool {
 pub(crate) struct Suite {
     runtime: Runtime,
     cluster: OnceLock<Result<Cluster, String>>,
+    taken: Mutex<Vec<(Duration, String)>>,
 }
+
+/// How many of the slowest tests are named at the end.
+const SLOWEST: usize = 10;
 
 // === impl Suite ===
 
@@ -118,6 +123,7 @@ impl Suite {
         Arc::new(Self {
             runtime: Runtime::new().expect("a runtime starts"),
             cluster: OnceLock::new(),
+            taken: Mutex::default(),
         })
     }
 
@@ -146,8 +152,15 @@ impl Suite {
 
     fn trial(self: &Arc<Self>, test: &Test, name: String, namespaced: bool) -> Trial {
         let (suite, body) = (Arc::clone(self), Arc::clone(&test.body));
-        Trial::test(name, move || suite.run_one(&body, namespaced))
-            .with_ignored_flag(!test.possible)
+        let timed = name.clone();
+        let run = move || {
+            let begun = Instant::now();
+            let outcome = suite.run_one(&body, namespaced);
+            let mut taken = suite.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            taken.push((begun.elapsed(), timed));
+            outcome
+        };
+        Trial::test(name, run).with_ignored_flag(!test.possible)
     }
 
     fn run_one(&self, body: &Body, namespaced: bool) -> Result<(), Failed> {
@@ -173,8 +186,17 @@ impl Suite {
             .map_err(|error| Failed::from(format!("{error:#}")))
     }
 
-    /// Ends the control plane, if one was started. After a failure its logs stay.
+    /// Says which tests took longest, and ends the control plane, if one was started. After a
+    /// failure its logs stay.
     pub(crate) fn tear_down(&self, failed: bool) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.sort_by(|one, other| other.cmp(one));
+        if taken.len() > 1 {
+            eprintln!("slowest:");
+            for (time, name) in taken.iter().take(SLOWEST) {
+                eprintln!("{:7.1} s  {name}", time.as_secs_f64());
+            }
+        }
         if let Some(Ok(cluster)) = self.cluster.get() {
             cluster.tear_down(failed);
         }
