@@ -70,10 +70,7 @@ async fn patient<T: Tool>(cluster: &Cluster) -> Result<()> {
         .collect();
     tool.until("claude", Health::Progressing, &fresh).await?;
     let ever = ever.so_far();
-    ensure!(
-        !ever.iter().any(|said| said == T::says(Health::Healthy)),
-        "{ever:?}"
-    );
+    ensure!(!ever.iter().any(|said| T::is_healthy(said)), "{ever:?}");
     tool.until_said("search", T::DEPENDENT).await?;
 
     let mut operator = stage::operator(cluster).await?;

@@ -103,6 +103,10 @@ impl Tool for Flux {
         }
     }
 
+    fn is_healthy(said: &str) -> bool {
+        said.starts_with("True")
+    }
+
     async fn sync(&mut self, namespace: &str, commit: &str, health: Health) -> Result<()> {
         agrees(&self.tried(namespace, commit).await?, health)
     }

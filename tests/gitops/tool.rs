@@ -54,6 +54,11 @@ pub(crate) trait Tool: Sized + 'static {
     /// What it says of a namespace in which one object is like this and all others are healthy.
     fn says(health: Health) -> &'static str;
 
+    /// Whether anybody could take a namespace of which it says this for healthy.
+    fn is_healthy(said: &str) -> bool {
+        said == Self::says(Health::Healthy)
+    }
+
     /// Has a commit applied in a namespace, which is then like this.
     async fn sync(&mut self, namespace: &str, commit: &str, health: Health) -> Result<()>;
 
