@@ -1,7 +1,7 @@
 //! The operator with a clock that is moved: days ahead, and back.
-//! Must not move this machine's clock, nor any other process's.
+//! Must not judge what a date means; that is tested without a cluster.
 
-use std::{fs, path::Path, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
@@ -9,15 +9,14 @@ use serde_json::json;
 
 use crate::{
     cluster::Cluster,
+    faketime::Clock,
     operator::{Operator, Settings},
     resource::{self, api, binding, fake_key, key, secret, workspace},
-    script,
     suite::{Test, test},
     wait,
 };
 
 const SOON: Duration = Duration::from_secs(20);
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/faketime.sh");
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![test(
@@ -36,17 +35,14 @@ const HOURS: &[(i64, &str, &str)] = &[
 ];
 
 async fn moved(cluster: &Cluster) -> Result<()> {
-    let Some(library) = script::find(SCRIPT)? else {
-        eprintln!("not tried: libfaketime is not here, and there is no Debian to have it from");
+    let Some(clock) = Clock::new(cluster)? else {
         return Ok(());
     };
     let namespace = cluster.namespace("clock").await?;
     let home = namespace.as_str();
-    let file = cluster.dir().join("clock");
-    set(&file, 0)?;
     let settings = Settings {
         secrets_in: &[home],
-        clock: Some((&library, &file)),
+        clock: Some(&clock),
         ..Settings::default()
     };
     let _operator = Operator::start(cluster, settings).await?;
@@ -70,7 +66,7 @@ async fn moved(cluster: &Cluster) -> Result<()> {
         api(&client, "RoleBinding", home),
     );
     for (hours, rotation, active) in HOURS {
-        set(&file, *hours)?;
+        clock.set_ahead(SignedDuration::from_hours(*hours))?;
         let what = || format!("{hours} hours ahead");
         wait::until(&keys, "due", SOON, |key| {
             (key.data["status"]["rotation"] == *rotation).then_some(())
@@ -87,12 +83,4 @@ async fn moved(cluster: &Cluster) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// How far ahead the clock is from now on, in hours. The file is read with every look at the
-/// clock, so it is replaced in one step.
-fn set(file: &Path, hours: i64) -> Result<()> {
-    let next = file.with_extension("next");
-    fs::write(&next, format!("+{hours}h\n"))?;
-    Ok(fs::rename(&next, file)?)
 }

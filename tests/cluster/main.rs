@@ -28,6 +28,7 @@ mod control_plane;
 mod deputy;
 mod documents;
 mod ending;
+mod faketime;
 mod follow;
 mod foreign;
 mod gateways;

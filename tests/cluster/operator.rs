@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::{cluster::Cluster, command_line, tap::Tap, wait};
+use crate::{cluster::Cluster, command_line, faketime::Clock, tap::Tap, wait};
 
 pub(crate) use crate::cluster::{OPERATOR_NAMESPACE, OPERATOR_USER};
 
@@ -34,8 +34,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) namespace: &'a str,
     /// Talks to the API server through this.
     pub(crate) through: Option<&'a Tap>,
-    /// Has its time from this library, which has it from this file.
-    pub(crate) clock: Option<(&'a Path, &'a Path)>,
+    /// Goes by this clock, not the machine's.
+    pub(crate) clock: Option<&'a Clock>,
 }
 
 impl Default for Settings<'_> {
@@ -92,7 +92,7 @@ impl Operator {
             Some(tap) => tap.kubeconfig(cluster)?,
             None => kubeconfig_of(cluster, namespace, ACCOUNT)?,
         };
-        let mut command = clock.map(moved_clock).unwrap_or_default();
+        let mut command = clock.map(Clock::command).unwrap_or_default();
         command.extend([
             command_line::program().display().to_string(),
             "operator".to_owned(),
@@ -376,18 +376,6 @@ fn launch(
         .stderr(log)
         .spawn()
         .context("starting the operator")
-}
-
-/// What comes before a program so that it has another time; `env` becomes the program.
-fn moved_clock((library, file): (&Path, &Path)) -> Vec<String> {
-    vec![
-        "env".to_owned(),
-        format!("LD_PRELOAD={}", library.display()),
-        format!("FAKETIME_TIMESTAMP_FILE={}", file.display()),
-        "FAKETIME_NO_CACHE=1".to_owned(),
-        // How long something takes is as it is.
-        "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
-    ]
 }
 
 /// A loopback address that nobody listens on.

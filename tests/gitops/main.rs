@@ -19,6 +19,8 @@ mod command_line;
 #[path = "../cluster/control_plane.rs"]
 mod control_plane;
 mod either;
+#[path = "../cluster/faketime.rs"]
+mod faketime;
 mod flux;
 mod health;
 #[path = "../cluster/install.rs"]
