@@ -14,6 +14,10 @@
 //! A pod that was made after the last write has the content from its start and is not marked. Both
 //! times are the API server's. What else a pod started with cannot be told from outside: one that
 //! was made before, or whose files went away at an unknown time, is marked once.
+//!
+//! A pod that was marked for the present content may have seen another one since: what somebody
+//! deletes or edits is restored, and the pods that mount it are marked again, at once, for it may
+//! have given access that nobody granted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,6 +84,8 @@ struct Object {
     content: Name,
     /// When it was last changed; `None` if that is still to come, or not known.
     written: Option<Timestamp>,
+    /// Whether the plan writes what it holds.
+    planned: bool,
 }
 
 /// The pods of a workspace once all of the plan but `unwritten` is written.
@@ -106,9 +112,12 @@ pub fn pods(snapshot: &Snapshot, plan: &Plan, unwritten: &BTreeSet<OutputId>) ->
             }
             let content = objects.content_of(pod.mounts.iter());
             let before = pod.hurried.get(&key).copied();
-            let mut present = before == Some(content) || objects.started(pod, missed_at);
+            let same = before == Some(content);
+            let restored = same && objects.planned_for(pod);
+            let mut present = same && !restored || objects.started(pod, missed_at);
             if !present {
-                match not_before(pod, narrowed_at, snapshot.now) {
+                let paced = || not_before(pod, narrowed_at, snapshot.now);
+                match (!restored).then(paced).flatten() {
                     Some(at) => pods.wake_at = pods.wake_at.into_iter().chain([at]).min(),
                     None => {
                         let hurry = hurries.entry(name).or_insert_with(|| Hurry {
@@ -177,7 +186,15 @@ impl<'a> Objects<'a> {
             let found = snapshot.outputs.get(id).filter(|found| found.is_ours())?;
             let content = found.marks.get(CONTENT_SHA256).cloned().unwrap_or_default();
             let written = found.written.filter(|_| found.tampered.is_empty());
-            Some(Object { content, written })
+            Some(Object {
+                content,
+                written,
+                planned: false,
+            })
+        };
+        let tampered = |id: &OutputId| {
+            let found = snapshot.outputs.get(id);
+            found.is_some_and(|found| !found.tampered.is_empty())
         };
         let mut by_id: BTreeMap<&OutputId, Object> = BTreeMap::new();
         for id in snapshot.outputs.keys() {
@@ -193,11 +210,18 @@ impl<'a> Objects<'a> {
                 .is_some_and(|found| !found.is_ours());
             if !foreign && !unwritten.contains(id) {
                 // What is kept has the digest it had.
-                let planned = output.annotations.get(CONTENT_SHA256);
-                let found = found(id).filter(|found| planned.is_none_or(|c| *c == found.content));
+                let content = output.annotations.get(CONTENT_SHA256);
+                let found = found(id).filter(|found| content.is_none_or(|c| *c == found.content));
+                let found = found.map(|found| Object {
+                    planned: content.is_some() && tampered(id),
+                    ..found
+                });
                 let changed = || {
-                    let (content, written) = (planned?.clone(), None);
-                    Some(Object { content, written })
+                    Some(Object {
+                        content: content?.clone(),
+                        written: None,
+                        planned: true,
+                    })
                 };
                 by_id.extend(found.or_else(changed).map(|object| (id, object)));
             }
@@ -219,6 +243,12 @@ impl<'a> Objects<'a> {
             let mut since = pod.mounts.iter().map(since);
             since.all(|since| since.is_some_and(|since| has(created, since)))
         })
+    }
+
+    /// Whether a pod mounts some whose content is about to be written.
+    fn planned_for(&self, pod: &PodFacts) -> bool {
+        let mut objects = pod.mounts.iter().filter_map(|id| self.by_id.get(id));
+        objects.any(|object| object.planned)
     }
 
     fn mounted_by(&self, pod: &PodFacts, gateway: &str) -> bool {

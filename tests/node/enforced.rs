@@ -210,7 +210,7 @@ async fn broken(edge: &Edge<'_>) -> Result<()> {
         assert_eq!(client.ask(CLIENT)?.status, 200);
         edge.refused(client, UNBOUND)?;
     }
-    let fresh = replaced(edge).await?;
+    let fresh = replaced(edge, before.first().context("a pod")?).await?;
     let mut clients = edge.clients().await?;
     assert_eq!(edge.refused(&mut Client::of(&fresh)?, CLIENT)?, 503);
 
@@ -234,7 +234,8 @@ async fn broken(edge: &Edge<'_>) -> Result<()> {
         Ok((!edge.pods().await?.iter().any(is_ready)).then_some(()))
     })
     .await?;
-    let fresh = replaced(edge).await?;
+    // The other pod has seen the policy go, and was marked before for the one that comes back.
+    let fresh = replaced(edge, &fresh).await?;
     assert_eq!(edge.refused(&mut Client::of(&fresh)?, CLIENT)?, 503);
     let mut clients = edge.clients().await?;
     for pod in edge.pods().await? {
@@ -257,10 +258,9 @@ async fn broken(edge: &Edge<'_>) -> Result<()> {
 }
 
 /// Deletes a pod; the one that comes in its place, once it runs.
-async fn replaced(edge: &Edge<'_>) -> Result<DynamicObject> {
+async fn replaced(edge: &Edge<'_>, pod: &DynamicObject) -> Result<DynamicObject> {
     let before = edge.pods().await?;
-    let first = before.first().context("a pod")?.name_any();
-    edge.kubectl(&["delete", "pod", &first, "--wait=false"])?;
+    edge.kubectl(&["delete", "pod", &pod.name_any(), "--wait=false"])?;
     wait::ask("another pod runs", SOON, async || {
         let mut pods = edge.pods().await?;
         pods.retain(|pod| before.iter().all(|old| old.name_any() != pod.name_any()));

@@ -270,14 +270,36 @@ fn what_takes_away_goes_at_once_and_the_rest_once_a_second() {
     assert_eq!(carry_out(&mut stage), [""; 0]);
     stage.at("2026-11-24T00:00:10.6Z");
     stage.remove(Change::BindingGone(NamespacedName::new("claude", "one")));
-    // Back to what the pod was hurried for: nothing is to be done.
+    // Back to what the pod was hurried for, but its kubelet may have looked in between.
+    assert_eq!(carry_out(&mut stage), ["p"]);
     assert_eq!(carry_out(&mut stage), [""; 0]);
+    stage.at("2026-11-24T00:00:10.7Z");
     stage.remove(Change::BindingGone(NamespacedName::new("claude", "users")));
     assert_eq!(carry_out(&mut stage), ["p"], "a grant is gone");
     give(&mut stage, "two");
     assert_eq!(carry_out(&mut stage), [""; 0]);
-    stage.at("2026-11-24T00:00:11.6Z");
+    stage.at("2026-11-24T00:00:11.7Z");
     assert_eq!(carry_out(&mut stage), ["p"]);
+}
+
+#[test]
+fn what_is_restored_is_marked_again_at_once_and_only_once() {
+    let mount = "production.edge.keys";
+    let mut stage = stage(&[pod("a", &[mount]), pod("other", &["target"])]);
+    let keys = OutputId::secret("claude", mount);
+    // Well within the second that other changes wait for.
+    stage.at("2026-11-24T00:00:00.1Z");
+    stage.remove(Change::SecretGone(keys.name.clone()));
+    assert_eq!(carry_out(&mut stage), ["a"]);
+    assert_eq!(carry_out(&mut stage), [""; 0]);
+
+    stage.at("2026-11-24T00:00:00.2Z").tamper(mount);
+    let name = NamespacedName::new("claude", "production");
+    let snapshot = stage.world.snapshot(&name, stage.now).unwrap();
+    let failed = pods(&snapshot, &plan(&snapshot), &[keys].into()).hurries;
+    assert!(failed.is_empty(), "it is as it was: {failed:?}");
+    assert_eq!(carry_out(&mut stage), ["a"]);
+    assert_eq!(carry_out(&mut stage), [""; 0]);
 }
 
 #[test]

@@ -148,13 +148,24 @@ impl Stage {
 
     /// Changes whose a Secret of ours is.
     pub(super) fn disown(&mut self, secret: &str, owner: Ownership) {
+        self.edit(secret, |found| found.owner = owner);
+    }
+
+    /// Somebody else writes into a Secret of ours.
+    pub(super) fn tamper(&mut self, secret: &str) {
+        self.edit(secret, |found| {
+            found.tampered = found.data_keys.iter().cloned().collect();
+        });
+    }
+
+    fn edit(&mut self, secret: &str, change: impl FnOnce(&mut OutputFacts)) {
         let name = NamespacedName::new("claude", secret);
         let id = crate::facts::OutputId::secret("claude", secret);
         let workspace = NamespacedName::parse("claude/production").unwrap();
         let snapshot = self.world.snapshot(&workspace, self.now).unwrap();
-        let found = (*snapshot.outputs[&id]).clone();
-        let facts = secret_of(OutputFacts { owner, ..found });
-        self.world.apply(Change::Secret(name, facts));
+        let mut found = (*snapshot.outputs[&id]).clone();
+        change(&mut found);
+        self.world.apply(Change::Secret(name, secret_of(found)));
     }
 
     pub(super) fn policy_text(&self) -> String {
