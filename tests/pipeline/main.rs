@@ -87,6 +87,15 @@ fn the_first_pull_request_with_manifests_counts_as_giving_more() {
 }
 
 #[test]
+fn a_pull_request_that_takes_all_manifests_out_passes_on_github_and_gitlab() {
+    let change = Change::from(Some(BINDING), None);
+    for (code, said) in [change.github("false"), change.gitlab()] {
+        assert_eq!(code, 0, "{said}");
+        assert!(said.contains("serviceaccount:claude/app"), "{said}");
+    }
+}
+
+#[test]
 fn a_merge_request_fails_on_gitlab_when_it_gives_more_and_else_passes() {
     let more = Change::to(&BINDING.replace("name: user", "name: power"));
     let (code, said) = more.gitlab();
@@ -113,7 +122,7 @@ impl Change {
     fn from(before: Option<&str>, after: Option<&str>) -> Self {
         let folder = TempDir::new().unwrap();
         let origin = folder.path().join("origin");
-        fs::create_dir_all(origin.join("access")).unwrap();
+        fs::create_dir_all(&origin).unwrap();
         fs::create_dir_all(folder.path().join("bin")).unwrap();
         symlink(
             env!("CARGO_BIN_EXE_anthropic-rbac"),
@@ -128,7 +137,9 @@ impl Change {
         );
         let write = |binding: Option<&str>| {
             fs::write(origin.join("README.md"), "Access to Claude").unwrap();
+            let _ = fs::remove_dir_all(origin.join("access"));
             if let Some(binding) = binding {
+                fs::create_dir(origin.join("access")).unwrap();
                 fs::write(origin.join("access/workspace.yaml"), WORKSPACE).unwrap();
                 fs::write(origin.join("access/app.yaml"), binding).unwrap();
             }
