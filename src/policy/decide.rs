@@ -8,7 +8,7 @@ use super::body::{self, Endpoint};
 use super::grant::Phase;
 use super::key::Scope;
 use super::limits::{MaxTokens, RequestsPerMinute};
-use super::name::Name;
+use super::name::{Name, check_name};
 use super::subject::SubjectId;
 use super::table::{AccessRow, GrantRow, KeyRow, Policy, RoleRow, SubjectRow, WorkspaceState};
 
@@ -88,6 +88,7 @@ pub enum Denial {
 /// The first rule that refuses it.
 pub fn decide(policy: &Policy, request: &Request<'_>) -> Result<Permit, Denial> {
     let standing = Standing::of(policy, request.subject, request.groups, request.at)?;
+    check_name(request.model).map_err(|_| Denial::InvalidModel)?;
     standing.permit(request.model, request.max_tokens)
 }
 

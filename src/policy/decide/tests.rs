@@ -121,6 +121,39 @@ fn a_body_is_held_to_the_caps_of_its_model() {
 }
 
 #[test]
+fn a_model_is_refused_alike_by_itself_and_in_a_body() {
+    let mut policy = policy();
+    policy.workspace.models = None;
+    for role in policy.roles.values_mut() {
+        role.access.as_mut().expect("access").models = models(&["*"]);
+    }
+    let asked = |model: &str| {
+        let request = Request {
+            subject: search(),
+            groups: &[],
+            model,
+            max_tokens: None,
+            at: Timestamp::UNIX_EPOCH,
+        };
+        let body = serde_json::json!({"model": model}).to_string();
+        let posted = Posted {
+            subject: search(),
+            groups: &[],
+            endpoint: Endpoint::Messages,
+            body: body.as_bytes(),
+            at: Timestamp::UNIX_EPOCH,
+        };
+        let outcome = decide(&policy, &request);
+        assert_eq!(outcome, decide_posted(&policy, &posted), "{model:?}");
+        outcome.map(drop)
+    };
+    for model in ["", "claude\n", &"m".repeat(257)] {
+        assert_eq!(asked(model), Err(Denial::InvalidModel), "{model:?}");
+    }
+    assert_eq!(asked(&"m".repeat(256)), Ok(()));
+}
+
+#[test]
 fn what_is_nested_is_held_to_the_same_rules() {
     let fallback = |rest: &str| format!(r#", "max_tokens": 400, "fallbacks": [{{{rest}}}]"#);
     assert_eq!(
