@@ -70,8 +70,6 @@ pub enum ValueLookup {
     NoSecret,
     /// We may not look.
     Denied,
-    /// Nobody looked: offline it counts as present.
-    Assumed,
 }
 
 // === impl SecretLookup ===
@@ -118,7 +116,7 @@ impl SecretLookup {
             Self::Present(secret) => secret,
             Self::Absent => return ValueLookup::NoSecret,
             Self::Denied => return ValueLookup::Denied,
-            Self::Assumed => return ValueLookup::Assumed,
+            Self::Assumed => return ValueLookup::Known(ValueFacts::assumed(source)),
         };
         if let Some(values) = &secret.values {
             let known = values.get(&source.key);

@@ -24,11 +24,7 @@ pub fn fill_in(snapshot: &mut Snapshot, new: &BTreeSet<NamespacedName>) -> Vec<S
                 ValueLookup::Known(value) => value,
                 ValueLookup::Unread | ValueLookup::Denied if new.contains(&facts.object.name) => {
                     taken_over.insert(format!("Secret {} holds an API key", source.secret()));
-                    let assumed = ["assumed", &source.namespace, &source.name, &source.key];
-                    ValueFacts {
-                        digest: Digest::of_lines(&assumed),
-                        shape: Shape::ApiKey,
-                    }
+                    ValueFacts::assumed(source)
                 }
                 ValueLookup::Unread | ValueLookup::Denied => {
                     let Some(fingerprint) = in_use(&facts.versions) else {
@@ -43,7 +39,7 @@ pub fn fill_in(snapshot: &mut Snapshot, new: &BTreeSet<NamespacedName>) -> Vec<S
                         shape: Shape::ApiKey,
                     }
                 }
-                ValueLookup::Missing | ValueLookup::NoSecret | ValueLookup::Assumed => continue,
+                ValueLookup::Missing | ValueLookup::NoSecret => continue,
             };
             values
                 .entry(source.secret())

@@ -5,7 +5,6 @@ use super::{Settling, Trouble, Value, denied_in};
 use crate::api::conditions::reason;
 use crate::facts::{SecretLookup, Snapshot, ValueLookup};
 use crate::plan::output::KeyHandle;
-use crate::policy::digest::Digest;
 use crate::policy::key::SecretKey;
 use crate::policy::name::Name;
 use crate::policy::workspace::Workspace;
@@ -140,10 +139,7 @@ impl<'a> Settling<'a> {
                 None => self.gateway_trouble(next, self.secret(next)),
             },
             ValueLookup::Denied => Some(denied_in(self.snapshot, &next.namespace)),
-            ValueLookup::Missing
-            | ValueLookup::Unread
-            | ValueLookup::NoSecret
-            | ValueLookup::Assumed => None,
+            ValueLookup::Missing | ValueLookup::Unread | ValueLookup::NoSecret => None,
         }
     }
 
@@ -196,17 +192,6 @@ impl<'a> Settling<'a> {
                     Trouble::fault(reason::INVALID_KEY, message)
                 }
             },
-            ValueLookup::Assumed => {
-                let assumed = ["assumed", &source.namespace, &source.name, &source.key];
-                let digest = Digest::of_lines(&assumed);
-                return (
-                    Value::Use(KeyHandle {
-                        source: source.clone(),
-                        digest,
-                    }),
-                    None,
-                );
-            }
             ValueLookup::NoSecret => {
                 let message = format!(
                     "Secret {} does not exist. Create it, or correct spec.source.",
