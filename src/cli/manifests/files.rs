@@ -77,10 +77,15 @@ fn walk(path: &Path, named: bool, files: &mut Vec<PathBuf>) -> std::io::Result<(
                 walk(&entry.path(), false, files)?;
             }
         }
-    } else if named || is_manifest(path) && path.is_file() {
+    } else if named || is_manifest(path) && is_file_or_lost(path) {
         files.push(path.to_owned());
     }
     Ok(())
+}
+
+/// A link that leads nowhere is a file that is missing, and reading it says so.
+fn is_file_or_lost(path: &Path) -> bool {
+    path.metadata().map_or(true, |metadata| metadata.is_file())
 }
 
 fn is_manifest(path: &Path) -> bool {
@@ -205,6 +210,27 @@ mod tests {
         );
         assert_eq!(problems[0].mark, Some(Mark { line: 3, column: 4 }));
         assert_eq!(problems[1].mark, None, "nothing of it could be read");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_in_a_folder_is_followed_to_a_file_and_to_nothing_else() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("there"), "a: 1").expect("a file");
+        symlink("there", path("a.yaml")).expect("a link");
+        symlink(".", path("b.yaml")).expect("a link");
+        symlink("lost", path("c.yaml")).expect("a link");
+        let (inputs, problems) = read(&[folder.path().to_owned()], Empty::Refused);
+        let found: Vec<&Path> = inputs.iter().map(|input| Path::new(&*input.name)).collect();
+        assert_eq!(found, [path("a.yaml")]);
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let lost = path("c.yaml");
+        assert_eq!(
+            said,
+            [format!("{}: no such file or folder", lost.display())]
+        );
     }
 
     #[test]

@@ -62,8 +62,7 @@ fn about_value(schema: &Value, value: &Value) -> Option<String> {
         }
         ("string", Value::Number(_)) => Some("put it in quotes".to_owned()),
         ("string", Value::String(text)) if schema["format"] == "date-time" => {
-            let wrong = text.parse::<jiff::Timestamp>().is_err();
-            wrong.then(|| "write it as 2027-01-31T00:00:00Z".to_owned())
+            (!is_date_time(text)).then(|| "write it as 2027-01-31T00:00:00Z".to_owned())
         }
         ("string", Value::String(text)) => {
             let options = schema["enum"].as_array()?.iter().filter_map(Value::as_str);
@@ -75,6 +74,15 @@ fn about_value(schema: &Value, value: &Value) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Whether it has the form at least; what else may be wrong with it is said in words.
+fn is_date_time(text: &str) -> bool {
+    let (Some(local), Some(zone)) = (text.get(..19), text.get(19..)) else {
+        return false;
+    };
+    let is_local = local.get(10..11) == Some("T") && local.parse::<jiff::civil::DateTime>().is_ok();
+    is_local && (zone.ends_with('Z') || zone.contains(['+', '-']))
 }
 
 /// Neither `010` nor `1_000`: what those are worth depends on who reads them.
@@ -110,6 +118,7 @@ mod tests {
         let schema = json!({"properties": {"spec": {"properties": {
             "maxTokens": {"type": "integer"},
             "state": {"type": "string", "enum": ["Enabled", "Disabled"]},
+            "expiresAt": {"type": "string", "format": "date-time"},
             "roles": {"items": {"properties": {"name": {"type": "string"}}}},
         }}}});
         let fault = with_hint(&schema, &object, field, "no");
@@ -137,6 +146,23 @@ mod tests {
         );
         assert_eq!(of(json!("Off"), "spec.state", state), "no");
         assert!(of(json!(false), "spec.state", state).starts_with("no; put it in quotes ("));
+        let expires = |value| json!({"spec": {"expiresAt": value}});
+        for other in [
+            "2027-01-31",
+            "2027-01-31 00:00:00Z",
+            "2027-01-31T00:00:00",
+            "2027-01-31t00:00:00z",
+            "2027-02-29T00:00:00Z",
+        ] {
+            assert_eq!(
+                of(json!(other), "spec.expiresAt", expires),
+                "no; write it as 2027-01-31T00:00:00Z",
+                "{other}"
+            );
+        }
+        for form in ["9999-12-31T23:59:59Z", "2027-01-31T00:00:00.5+01:00"] {
+            assert_eq!(of(json!(form), "spec.expiresAt", expires), "no", "{form}");
+        }
         let tokens = |value| json!({"spec": {"maxTokens": value}});
         assert_eq!(
             of(json!("12"), "spec.maxTokens", tokens),

@@ -18,7 +18,7 @@ use super::path::FieldPath;
 use super::place::{Inner, Mark, Place};
 use super::problem::{Problem, reason};
 use super::secret::{SecretManifest, take_values};
-use super::sort::{Sort, sort};
+use super::sort::{Sort, say_kind, sort};
 use super::{Manifests, Origin};
 use crate::api::admission::{self, admit};
 use crate::api::metadata::{MANAGED_BY, NAME, WORKSPACE};
@@ -145,7 +145,8 @@ impl Loader {
             },
         )) = items
         {
-            for (value, place) in values.into_iter().zip(places) {
+            for (mut value, place) in values.into_iter().zip(places) {
+                say_kind(&mut value, &list.value);
                 let (file, document) = (list.file.clone(), list.document);
                 self.object(Object {
                     file,

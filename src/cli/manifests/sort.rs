@@ -42,18 +42,57 @@ pub fn sort(value: &Value) -> Sort {
     );
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
     match (group, version, kind) {
-        (GROUP, ..) => of_our_group(version, kind),
-        ("", "v1", "List") => Sort::List,
+        (GROUP, ..) => of_our_group(value, version, kind),
+        ("", "v1", "List") => list(value),
         ("", "v1", "Namespace") => Sort::Namespace,
         ("", "v1", "Secret") => Sort::Secret,
         ("", "v1", "ConfigMap") => Sort::ConfigMap,
         ("kustomize.config.k8s.io", ..) => Sort::Kustomization,
         _ if value.is_object() => misspelt(api_version, group, kind),
-        _ => Sort::Other,
+        _ => no_object(value),
     }
 }
 
-fn of_our_group(version: &str, kind: &str) -> Sort {
+fn list(value: &Value) -> Sort {
+    match value.get("items") {
+        None | Some(Value::Null | Value::Array(_)) => Sort::List,
+        Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+            mistaken("items", "must be a list of objects".to_owned())
+        }
+    }
+}
+
+/// An item of a list of one kind need not repeat what it is: kubectl and the API server know.
+pub fn say_kind(item: &mut Value, list: &Value) {
+    let kind = list["kind"]
+        .as_str()
+        .and_then(|kind| kind.strip_suffix("List"));
+    let kind = kind.filter(|kind| !kind.is_empty());
+    if let (Some(kind), Value::Object(fields)) = (kind, item)
+        && !fields.contains_key("kind")
+        && !fields.contains_key("apiVersion")
+    {
+        fields.insert("kind".to_owned(), kind.into());
+        fields.insert("apiVersion".to_owned(), list["apiVersion"].clone());
+    }
+}
+
+/// What no tool could apply. Lists are patches for kustomize, unless objects of ours are in them.
+fn no_object(value: &Value) -> Sort {
+    let is_ours = |value: &Value| matches!(sort(value), Sort::Ours(_));
+    let message = match value {
+        Value::Array(values) if values.iter().any(is_ours) => {
+            "is a list, which kubectl does not take: write '---' between objects, or kind: List around them"
+        }
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            "is only a value: remove it, or write an object with apiVersion, kind and metadata"
+        }
+        Value::Null | Value::Array(_) | Value::Object(_) => return Sort::Other,
+    };
+    Sort::Mistaken(Fault::of_value(FieldPath::root(), message))
+}
+
+fn of_our_group(value: &Value, version: &str, kind: &str) -> Sort {
     if version != VERSION {
         return mistaken(
             "apiVersion",
@@ -64,7 +103,7 @@ fn of_our_group(version: &str, kind: &str) -> Sort {
     let is_list = |name: &&str| kind.strip_suffix("List") == Some(*name);
     match KINDS.into_iter().find(|known| known.name() == kind) {
         Some(kind) => Sort::Ours(kind),
-        None if names.iter().any(is_list) => Sort::List,
+        None if names.iter().any(is_list) => list(value),
         None if kind.is_empty() => {
             mistaken("kind", format!("is required: one of {}", names.join(", ")))
         }
@@ -82,6 +121,8 @@ fn misspelt(api_version: &str, group: &str, kind: &str) -> Sort {
     let only_ours = ours && kind != Kind::RoleBinding.name();
     let message = if api_version.is_empty() && only_ours {
         format!("is required: {API_VERSION}")
+    } else if group.is_empty() && (only_ours || ours && api_version == VERSION) {
+        format!("{api_version} lacks the API group; write {API_VERSION}")
     } else if ours && !group.is_empty() && nearest(group, [GROUP]).is_some() {
         format!("unknown API group {group}; did you mean {API_VERSION}?")
     } else {
@@ -124,7 +165,34 @@ mod tests {
             Sort::Other
         );
         assert_eq!(sort(&json!({"kind": "RoleBinding"})), Sort::Other);
-        assert_eq!(sort(&json!(["v1"])), Sort::Other);
+        assert_eq!(of("v1", "RoleBinding"), Sort::Other);
+        for of_nobody in [
+            json!(null),
+            json!([]),
+            json!([{"op": "add", "path": "/spec"}]),
+        ] {
+            assert_eq!(sort(&of_nobody), Sort::Other, "{of_nobody}");
+        }
+    }
+
+    #[test]
+    fn an_item_of_a_list_of_one_kind_need_not_say_its_own() {
+        let of = |list: &str, mut item: Value| {
+            say_kind(&mut item, &json!({"apiVersion": API_VERSION, "kind": list}));
+            item
+        };
+        assert_eq!(
+            of("WorkspaceList", json!({"spec": {}})),
+            json!({"apiVersion": API_VERSION, "kind": "Workspace", "spec": {}})
+        );
+        for (list, item) in [
+            ("List", json!({"spec": {}})),
+            ("WorkspaceList", json!({"kind": "RoleBinding"})),
+            ("WorkspaceList", json!({"apiVersion": "v1"})),
+            ("WorkspaceList", json!("w")),
+        ] {
+            assert_eq!(of(list, item.clone()), item, "{list}");
+        }
     }
 
     #[test]
@@ -151,5 +219,21 @@ mod tests {
             message(sort(&json!({"kind": "ApiKeyRef"}))).starts_with("apiVersion: is required")
         );
         assert!(message(of(API_VERSION, "")).starts_with("kind: is required"));
+        for kind in ["Workspace", "RoleBinding"] {
+            assert_eq!(
+                message(of("v1alpha1", kind)),
+                "apiVersion: v1alpha1 lacks the API group; write anthropic-rbac.io/v1alpha1"
+            );
+        }
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": {}});
+        assert_eq!(message(sort(&list)), "items: must be a list of objects");
+        let ours = json!({"apiVersion": API_VERSION, "kind": "Workspace"});
+        assert!(message(sort(&json!([1, ours]))).starts_with(": is a list, which kubectl"));
+        for scalar in [json!("v1"), json!(1), json!(false)] {
+            assert!(
+                message(sort(&scalar)).starts_with(": is only a value"),
+                "{scalar}"
+            );
+        }
     }
 }
