@@ -55,6 +55,8 @@ pub struct SourceNotes {
     pub issued_at: Option<Timestamp>,
     /// When Anthropic stops taking it.
     pub expires_at: Option<Timestamp>,
+    /// Those of its annotations that should say one of the above, and are not understood.
+    pub malformed: Vec<&'static str>,
 }
 
 /// What is known of one data key.

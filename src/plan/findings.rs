@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use super::keys::Settled;
 use crate::api::conditions::reason;
-use crate::api::metadata::ENVIRONMENT;
-use crate::facts::Snapshot;
+use crate::api::metadata::{ALLOW_WORKSPACES, ENVIRONMENT, EXPIRES_AT, ISSUED_AT, KEY_ID};
+use crate::facts::{KeyRefFacts, SecretLookup, Snapshot};
 use crate::policy::finding::{Finding, Kind, ObjectId, Reason};
+use crate::policy::key::{ApiKey, Scope};
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::rotation::{Origin, Rotation, RotationWish};
 use crate::policy::workspace::Workspace;
@@ -15,6 +16,9 @@ use crate::policy::workspace::Workspace;
 /// What there is to say of the keys.
 pub fn of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let workspace = snapshot.workspace.as_ref();
+    let workspace = workspace.and_then(|facts| facts.object.spec.as_ref().ok());
+    let no_workspace_id = workspace.is_some_and(|workspace| workspace.workspace_id.is_none());
     for (facts, settled) in snapshot.keys.iter().zip(settled) {
         let object = ObjectId::new(Kind::ApiKeyRef, &facts.object.name);
         let mut find = |reason, field: &str, message: String| {
@@ -42,6 +46,9 @@ pub fn of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Vec<Finding>
         {
             find(Reason::SharedKey, "spec.source", shared.message.clone());
         }
+        for (field, message) in malformed(snapshot, facts) {
+            find(Reason::MalformedAnnotation, field, message);
+        }
         let Some(dates) = &settled.dates else {
             continue;
         };
@@ -56,6 +63,12 @@ pub fn of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Vec<Finding>
             let message = "When the key was made is not known; its Secret's creation stands in for it. Set \
                            spec.issuedAt, or annotate the source with anthropic-rbac.io/issued-at.";
             find(Reason::KeyWithoutIssueDate, "spec.issuedAt", message.into());
+        }
+        let organization = |key: &ApiKey| key.scope == Scope::Organization;
+        if no_workspace_id && facts.object.spec.as_ref().is_ok_and(organization) {
+            let message = "A key of scope Organization is valid in several workspaces, and the Workspace has no id \
+                           to name in its requests, so Anthropic refuses them. Set spec.workspaceId of the Workspace.";
+            find(Reason::NoWorkspaceId, "spec.scope", message.into());
         }
         let (rotation, looser) = dates.rotation;
         if looser {
@@ -74,6 +87,45 @@ pub fn of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Vec<Finding>
         }
     }
     findings
+}
+
+/// Annotations of a key's sources that are not understood. Of a Secret that may not be used
+/// nothing is told.
+fn malformed(snapshot: &Snapshot, facts: &KeyRefFacts) -> Vec<(&'static str, String)> {
+    let Ok(key) = &facts.object.spec else {
+        return Vec::new();
+    };
+    let staged = key.next.iter().map(|next| ("spec.next", &next.source));
+    let sources = std::iter::once(("spec.source", &key.source)).chain(staged);
+    let home = &facts.object.name.namespace;
+    let seen = sources.filter_map(|(field, source)| {
+        let lookup = snapshot.secrets.get(&source.secret())?;
+        match lookup {
+            SecretLookup::Present(secret) if lookup.permits(home, &source.namespace) => {
+                Some((field, source.secret(), secret.notes.as_ref()?))
+            }
+            SecretLookup::Present(_)
+            | SecretLookup::Absent
+            | SecretLookup::Denied
+            | SecretLookup::Assumed => None,
+        }
+    });
+    let told = seen.flat_map(|(field, secret, notes)| {
+        notes.malformed.iter().map(move |annotation| {
+            let form = match *annotation {
+                ISSUED_AT | EXPIRES_AT => "a time such as 2026-12-01T00:00:00Z",
+                KEY_ID => "the id that Anthropic gives, such as apikey_01Rj2N8SVvo6BePZj99NhmiT",
+                ALLOW_WORKSPACES => "NAMESPACE/NAME, with commas between several",
+                _ => "names of namespaces with commas between them, or *",
+            };
+            let message = format!(
+                "The annotation {annotation} of Secret {secret} is not understood, so it says nothing. \
+                 Write {form}."
+            );
+            (field, message)
+        })
+    });
+    told.collect()
 }
 
 /// The environments of a Workspace and of a namespace that refers to it, if they differ. Of its

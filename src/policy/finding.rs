@@ -122,6 +122,14 @@ reasons! {
     SharedKey: Warning,
         "Two services use the same key, so that neither can be revoked or billed alone; or two Workspaces give different keys one id.",
         "Make one key for each service, and correct keyId where it is another key's.";
+    /// An annotation of a source Secret that says nothing.
+    MalformedAnnotation: Warning,
+        "An annotation of the source Secret is not understood, so it says and permits nothing.",
+        "Correct it: a time as 2026-12-01T00:00:00Z, names with commas between them, a key's id as Anthropic gives it.";
+    /// A key that is valid in several workspaces, and nothing to say which of them is meant.
+    NoWorkspaceId: Warning,
+        "Anthropic refuses requests with a key of scope Organization that name no workspace, and the Workspace has no id to name.",
+        "Set spec.workspaceId of the Workspace, as the Console shows it.";
     /// A subject has the same role from two bindings.
     DuplicateGrant: Info,
         "A subject has the same role for the same time from two bindings, so that removing one changes nothing.",

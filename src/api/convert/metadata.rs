@@ -12,15 +12,13 @@ use kube::core::PartialObjectMeta;
 use serde_json::Value;
 
 use super::fields::time;
+use super::notes::notes;
 use crate::api::metadata::{
-    ALLOW_NAMESPACES, ALLOW_WORKSPACES, CLIENT_KEY, EXPIRES_AT, GROUP, ISSUED_AT, KEY_ID,
-    KEY_VERSIONS, MANAGED_BY, NAME, PART_OF, RETAINED_BY,
+    CLIENT_KEY, GROUP, KEY_VERSIONS, MANAGED_BY, NAME, PART_OF, RETAINED_BY,
 };
-use crate::facts::{
-    Heir, OtherOwner, OutputFacts, Ownership, SecretFacts, SourceNotes, whole_second,
-};
+use crate::facts::{Heir, OtherOwner, OutputFacts, Ownership, SecretFacts};
 use crate::policy::finding::Kind;
-use crate::policy::name::{Name, NamespacedName};
+use crate::policy::name::Name;
 use crate::policy::selector::Labels;
 
 /// A namespace's labels.
@@ -46,59 +44,6 @@ pub fn secret(meta: &ObjectMeta) -> SecretFacts {
         output: output.is_ours().then(|| Arc::new(output)),
         values: None,
     }
-}
-
-/// Annotations of a source; a malformed one says nothing and grants nothing.
-fn notes(meta: &ObjectMeta) -> Option<SourceNotes> {
-    let annotation = |key: &str| {
-        meta.annotations
-            .as_ref()?
-            .get(key)
-            .map(|value| value.trim())
-    };
-    let date = |key: &str| annotation(key).and_then(|text| text.parse().ok().map(whole_second));
-    let notes = SourceNotes {
-        allow_namespaces: list(annotation(ALLOW_NAMESPACES), |text| {
-            (text == "*" || is_dns_label(text)).then(|| Name::from(text))
-        }),
-        allow_workspaces: list(annotation(ALLOW_WORKSPACES), |text| {
-            NamespacedName::parse(text)
-                .filter(|name| is_dns_label(&name.namespace) && is_dns_label(&name.name))
-        }),
-        key_id: annotation(KEY_ID)
-            .filter(|id| is_key_id(id))
-            .map(Name::from),
-        issued_at: date(ISSUED_AT),
-        expires_at: date(EXPIRES_AT),
-    };
-    (notes != SourceNotes::default()).then_some(notes)
-}
-
-/// A comma-separated list; one bad entry spoils the whole.
-fn list<T>(text: Option<&str>, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
-    let parts = text.into_iter().flat_map(|text| text.split(','));
-    parts
-        .map(|part| parse(part.trim()))
-        .collect::<Option<Vec<T>>>()
-        .unwrap_or_default()
-}
-
-fn is_dns_label(text: &str) -> bool {
-    let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-    let edge = |c: Option<&u8>| c.is_some_and(|c| inner(*c) && *c != b'-');
-    let bytes = text.as_bytes();
-    bytes.len() <= 63
-        && edge(bytes.first())
-        && edge(bytes.last())
-        && bytes.iter().all(|c| inner(*c))
-}
-
-/// An id ends up in statuses and logs, so nothing but an id may.
-fn is_key_id(text: &str) -> bool {
-    let rest = text.strip_prefix("apikey_");
-    rest.is_some_and(|rest| {
-        (1..=64).contains(&rest.len()) && rest.bytes().all(|c| c.is_ascii_alphanumeric())
-    })
 }
 
 /// A ConfigMap or Secret by its metadata, as a place to write to.
@@ -246,42 +191,6 @@ mod tests {
 
     fn meta(value: Value) -> ObjectMeta {
         serde_json::from_value(value).expect("metadata")
-    }
-
-    #[test]
-    fn a_malformed_grant_grants_nothing() {
-        let allow = |text: &str| {
-            let meta =
-                meta(json!({"annotations": {ALLOW_NAMESPACES: text, ALLOW_WORKSPACES: "a/b"}}));
-            notes(&meta).expect("one is fine").allow_namespaces.len()
-        };
-        assert_eq!(
-            (allow("search"), allow("search, batch"), allow("*")),
-            (1, 2, 1)
-        );
-        for bad in [
-            "",
-            "search,",
-            "Search",
-            "a b",
-            "search,*x",
-            "../kube-system",
-        ] {
-            assert_eq!(allow(bad), 0, "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn only_something_like_a_key_id_is_taken_for_one() {
-        for (text, want) in [
-            ("apikey_01AbC", true),
-            ("sk-ant-api03-x", false),
-            ("apikey_", false),
-            ("apikey_a b", false),
-        ] {
-            let notes = notes(&meta(json!({"annotations": {KEY_ID: text}})));
-            assert_eq!(notes.is_some(), want, "{text}");
-        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod api_key_ref;
 mod fields;
 mod metadata;
+mod notes;
 mod pod;
 mod role_binding;
 mod status;

@@ -115,6 +115,18 @@ fn stage_for(reason: Reason, found: bool) -> Stage {
                 json!({"service": "other", "source": {"secretKeyRef": {"name": "copy", "key": "api-key"}}}),
             ),
         ],
+        Reason::MalformedAnnotation => {
+            let date = pick(json!("2026-09-01"), json!("2026-09-01T00:00:00Z"));
+            let mut objects = with_key(json!({}));
+            objects[1]["metadata"]["annotations"] = json!({"anthropic-rbac.io/issued-at": date});
+            objects
+        }
+        Reason::NoWorkspaceId => {
+            let id = pick(json!({}), json!({"workspaceId": "wrkspc_01EXAMPLE"}));
+            let mut objects = with_key(json!({"scope": "Organization"}));
+            objects[0] = workspace(id);
+            objects
+        }
         Reason::DuplicateGrant => {
             let role = if found { "user" } else { "power" };
             let again = binding("claude/b", role, service("claude", "search"));
@@ -280,6 +292,16 @@ fn a_finding_says_what_where_and_what_to_do() {
             "spec.roles[user].models".into(),
             "Role 'user' opens claude-haiku-*, and spec.models allows none of them, so it opens nothing. \
              Widen spec.models, or change the role's models."
+                .into()
+        )
+    );
+    assert_eq!(
+        only(Reason::MalformedAnnotation),
+        (
+            "ApiKeyRef claude/search".into(),
+            "spec.source".into(),
+            "The annotation anthropic-rbac.io/issued-at of Secret claude/source is not understood, so it says \
+             nothing. Write a time such as 2026-12-01T00:00:00Z."
                 .into()
         )
     );
