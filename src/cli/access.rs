@@ -12,6 +12,7 @@ use super::failure::{Exit, Failure};
 use super::layout::{columns, moment_or_none};
 use super::screen::{BAD, Format, GOOD, count, styled};
 use super::source::{Place, Source, SourceArgs};
+use super::typed;
 use crate::facts::{BindingFacts, Snapshot};
 use crate::plan::{plan, unattached};
 use crate::policy::access::{Access, Caller, Closed, Opened, closed};
@@ -37,7 +38,7 @@ pub struct Args {
     #[arg(short, long, value_name = "W")]
     workspace: Option<String>,
     /// When it is asked, such as 2026-12-01T00:00:00Z [default: now]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = typed::time)]
     at: Option<Timestamp>,
     #[command(flatten)]
     source: SourceArgs,

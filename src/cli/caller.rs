@@ -11,7 +11,9 @@ use crate::policy::access::{Caller, Identity};
 use crate::policy::caller::MAX_GROUPS;
 use crate::policy::digest::Digest;
 use crate::policy::name::{Name, NamespacedName, check_name};
+use crate::policy::nearest::suggestion;
 use crate::policy::subject::{Subject, SubjectId, SubjectRef};
+use crate::policy::table::{IssuerType, Policy};
 
 /// How subjects are typed, for the help of every command that takes one.
 pub const SUBJECT_HELP: &str = "\
@@ -63,6 +65,25 @@ impl Typed {
             SubjectRef::parse(subject).map_err(|error| Failure::BadInput(error.to_string()))?;
         let groups = groups_of(&subject, groups)?;
         Ok(Self { subject, groups })
+    }
+
+    /// Says when no issuer of a workspace can vouch for the subject: its name may be misspelt.
+    pub fn note_issuer(&self, policy: &Policy) {
+        let SubjectRef::Known(Subject::User { issuer, .. } | Subject::Group { issuer, .. }) =
+            &self.subject
+        else {
+            return;
+        };
+        let issuers = policy.workspace.issuers.iter();
+        let oidc = issuers.filter(|known| known.kind == IssuerType::Oidc);
+        let known: Vec<&str> = oidc.map(|known| &*known.name).collect();
+        if known.contains(&&**issuer) {
+            return;
+        }
+        say(format_args!(
+            "note: the Workspace has no OIDC issuer '{issuer}'; {}",
+            suggestion(issuer, &known)
+        ));
     }
 
     /// Who that is in one workspace.
@@ -120,8 +141,8 @@ fn groups_of(subject: &SubjectRef, names: &[String]) -> Result<Vec<Identity>, Fa
     Ok(sorted.into_iter().take(MAX_GROUPS).map(identity).collect())
 }
 
-/// What the keys of a Secret are looked up by. Where nothing of the workspace names the Secret,
-/// something stands in for them that no policy knows.
+/// What the keys of a Secret are looked up by. Where nothing of the workspace names the Secret, or
+/// it is not among the files, something stands in for them that no policy knows.
 fn client_keys(
     secret: &NamespacedName,
     source: &Source,
@@ -138,9 +159,11 @@ fn client_keys(
             let values = facts.values.iter().flat_map(|values| values.values());
             values.map(|value| value.digest).collect()
         }
-        (None, Some(SecretLookup::Absent)) => return no_keys("does not exist"),
+        (None, Some(SecretLookup::Absent)) if source.is_cluster => {
+            return no_keys("does not exist");
+        }
         (None, Some(SecretLookup::Denied)) => return no_keys("may not be looked at by you"),
-        (None, Some(SecretLookup::Assumed) | None) => {
+        (None, Some(SecretLookup::Absent | SecretLookup::Assumed) | None) => {
             vec![crate::plan::client_keys::assumed(secret)]
         }
     };

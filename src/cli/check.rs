@@ -8,6 +8,7 @@ use super::caller::{CallerArgs, SUBJECT_HELP};
 use super::failure::{Exit, Failure};
 use super::screen::{BAD, Format, GOOD, say, styled, table};
 use super::source::{Rendered, SourceArgs};
+use super::typed;
 use crate::gateway::policy_json;
 use crate::plan::outputs::policy_name;
 use crate::policy::access::Caller;
@@ -39,10 +40,10 @@ pub struct Args {
     #[arg(long, value_name = "M")]
     model: String,
     /// The max_tokens that is asked for
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = typed::max_tokens, allow_negative_numbers = true)]
     max_tokens: Option<u64>,
     /// When it is asked, such as 2026-12-01T00:00:00Z [default: now]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = typed::time)]
     at: Option<Timestamp>,
     #[command(flatten)]
     source: SourceArgs,
@@ -101,6 +102,7 @@ fn decided(args: &Args) -> Result<Exit, Failure> {
             "Workspace {workspace} does not exist"
         )));
     };
+    typed.note_issuer(&resolution.policy);
     let asked = (args.model.as_str(), args.max_tokens);
     let outcome = caller.decide(&resolution.policy, asked, at);
     let mut answer = Answer::new(args, &workspace, &resolution.policy, &outcome, assumptions);

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::failure::{Exit, Failure};
 use super::source::{ChangeArgs, Source};
+use super::typed;
 use crate::plan::ahead;
 use crate::policy::compare::{Side, Span, compare, trust};
 use crate::policy::name::NamespacedName;
@@ -40,7 +41,7 @@ pub struct Args {
     #[arg(long, value_enum, value_name = "WHEN")]
     fail_on: Option<FailOn>,
     /// The time from which it is compared, such as 2026-12-01T00:00:00Z [default: now]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = typed::time)]
     at: Option<Timestamp>,
     /// How the answer is written
     #[arg(short = 'o', long = "output", value_enum, default_value_t)]

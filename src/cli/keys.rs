@@ -10,6 +10,7 @@ use super::failure::{Exit, Failure};
 use super::layout::{Cell, listing};
 use super::screen::{BAD, Format, WARNING, answer, count, say, warning_prefix};
 use super::source::{Key, Said, SourceArgs};
+use super::typed;
 use crate::api::conditions::{self, reason};
 use crate::policy::nearest::suggestion;
 use crate::policy::rotation::State;
@@ -46,7 +47,7 @@ pub struct Args {
     #[arg(long, value_enum, value_name = "STATE")]
     fail_on: Option<FailOn>,
     /// The time to ask about, such as 2026-12-01T00:00:00Z [default: now]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = typed::time)]
     at: Option<Timestamp>,
     #[command(flatten)]
     source: SourceArgs,

@@ -27,12 +27,14 @@ mod schema;
 mod screen;
 mod source;
 mod status;
+mod typed;
 mod upstream;
 mod who_can;
 
 use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Styles};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 
 use failure::Failure;
@@ -95,7 +97,8 @@ enum Command {
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
-    let parsed = Cli::command().bin_name(called_as()).get_matches();
+    let parsed = Cli::command().bin_name(called_as()).try_get_matches();
+    let parsed = parsed.unwrap_or_else(|error| with_tip(error).exit());
     let cli = Cli::from_arg_matches(&parsed).unwrap_or_else(|error| error.exit());
     let ended = match cli.command {
         Command::Operator(args) => operator::run(args),
@@ -124,6 +127,21 @@ pub fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// Says, where a SUBJECT or NAME is missing, that it is no more one after `-f`, which takes many.
+fn with_tip(mut error: clap::Error) -> clap::Error {
+    let missing = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(names)) => names.iter().any(|name| name.starts_with('<')),
+        Some(_) | None => false,
+    };
+    let files = std::env::args_os().any(|arg| arg == "-f" || arg == "--filename");
+    if missing && files && error.kind() == ErrorKind::MissingRequiredArgument {
+        let tip = "all that stands after -f counts as files: write this before it";
+        let tips = ContextValue::StyledStrs(vec![tip.into()]);
+        error.insert(ContextKind::Suggested, tips);
+    }
+    error
 }
 
 /// How help calls it: as a kubectl plugin its name is another.

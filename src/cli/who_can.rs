@@ -10,6 +10,7 @@ use super::failure::{Exit, Failure};
 use super::layout::{columns, moment_or_none};
 use super::screen::{Format, GOOD, count, styled};
 use super::source::{Place, SourceArgs};
+use super::typed;
 use crate::plan::plan;
 use crate::policy::access::{Caller, Identity};
 use crate::policy::finding::Kind;
@@ -35,10 +36,10 @@ pub struct Args {
     #[arg(long, value_name = "M")]
     model: String,
     /// Only those whose requests for so many tokens are not cut down
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = typed::max_tokens, allow_negative_numbers = true)]
     max_tokens: Option<u64>,
     /// When it is asked, such as 2026-12-01T00:00:00Z [default: now]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = typed::time)]
     at: Option<Timestamp>,
     #[command(flatten)]
     source: SourceArgs,

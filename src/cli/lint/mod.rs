@@ -14,6 +14,7 @@ use super::failure::{Exit, Failure};
 use super::notice::{Notice, Notices};
 use super::screen::{self, count};
 use super::source::{Source, SourceArgs};
+use super::typed;
 use crate::facts::KeySetId;
 use crate::plan::issuers;
 use crate::policy::finding::Severity;
@@ -41,7 +42,7 @@ pub struct Args {
     #[arg(long, value_name = "SEVERITY", value_enum, default_value_t)]
     fail_on: FailOn,
     /// The time to judge by, such as 2026-12-01T00:00:00Z [default: now]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = typed::time)]
     at: Option<Timestamp>,
     /// How findings are written: a line each, JSON, commands of a GitHub workflow, SARIF 2.1.0
     #[arg(short = 'o', long = "output", value_enum, default_value_t)]

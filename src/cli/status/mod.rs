@@ -14,6 +14,7 @@ use super::keys::{Row as KeyRow, readiness};
 use super::layout::{Cell, listing};
 use super::screen::{BAD, Format, GOOD, WARNING, answer, styled, table};
 use super::source::{SourceArgs, Statuses};
+use super::typed;
 use crate::api::{FindingStatus, FindingTotals, Severity, WorkspaceStatus};
 use crate::policy::finding::Kind;
 use crate::policy::name::NamespacedName;
@@ -43,7 +44,7 @@ pub struct Args {
     #[command(flatten)]
     source: SourceArgs,
     /// The time to ask about, such as 2026-12-01T00:00:00Z [default: now]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = typed::time)]
     at: Option<Timestamp>,
     /// How it is written
     #[arg(short = 'o', long = "output", value_enum, default_value_t)]
@@ -243,10 +244,12 @@ impl<'a> Overview<'a> {
                 reason,
                 object,
                 message,
-                field: _,
+                field,
             } = finding;
             let severity = styled(style(*severity), format!("{severity:?}"));
-            let _ = writeln!(text, "  {severity} {reason} {object}\n      {message}");
+            let field = field.as_deref().unwrap_or_default();
+            let what = format!("  {severity} {reason} {object} {field}");
+            let _ = writeln!(text, "{}\n      {message}", what.trim_end());
         });
         text
     }
