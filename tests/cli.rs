@@ -384,6 +384,72 @@ fn a_reader_that_has_heard_enough_is_no_error() {
     assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""));
 }
 
+/// Ends with the test, whatever becomes of it.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn what_is_watched_is_rendered_again_when_it_changes_and_a_broken_change_takes_nothing_away() {
+    use std::io::{BufRead as _, BufReader};
+    let folder = tempfile::tempdir().expect("a folder");
+    let workspace = |spec: &str| {
+        format!(
+            "apiVersion: anthropic-rbac.io/v1alpha1\nkind: Workspace\n\
+             metadata: {{name: one, namespace: claude}}\nspec: {spec}\n"
+        )
+    };
+    fs::create_dir(folder.path().join("in")).expect("a folder");
+    let write = |spec: &str| {
+        // At once, so that nobody reads half of it.
+        let half = folder.path().join("in/half");
+        fs::write(&half, workspace(spec)).expect("written");
+        fs::rename(&half, folder.path().join("in/one.yaml")).expect("renamed");
+    };
+    write("{}");
+    let child = Command::new(BINARY)
+        .args(["render", "-f", "in", "--out", "out", "--watch"])
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut child = Running(child);
+    let child = &mut child.0;
+    let mut said = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut wrong = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    let mut next = || said.next().expect("a line").expect("text");
+    let rendered = folder.path().join("out/claude/configmap.one.policy.yaml");
+    let state = || {
+        let text = fs::read_to_string(&rendered).expect("a file");
+        ["Enabled", "Disabled"].map(|state| text.contains(state))
+    };
+    let one = "1 object of 1 workspace in out: 1 written, 0 unchanged, 0 removed";
+    assert_eq!((next().as_str(), state()), (one, [true, false]));
+    write("{state: Disabled}");
+    assert_eq!((next().as_str(), state()), (one, [false, true]));
+    write("{state: Gone}");
+    let line = wrong.next().expect("a line").expect("text");
+    assert!(line.starts_with("error: in/one.yaml:4:15"), "{line}");
+    assert_eq!(state(), [false, true], "what was rendered last stays");
+    write("{}");
+    assert_eq!((next().as_str(), state()), (one, [true, false]));
+    for args in [
+        ["render", "--watch", "--out", "out", "-f", "-"],
+        ["render", "--watch", "--out", "-", "-f", "in"],
+    ] {
+        let output = run_in(folder.path(), &args, Stdio::null());
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&output).contains("name both"), "{}", stderr(&output));
+    }
+}
+
 #[test]
 fn the_definitions_that_are_printed_are_those_that_are_written() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -186,6 +186,14 @@ impl SourceArgs {
         !self.files.is_empty()
     }
 
+    /// The files and folders it is read from; `None` when it is not from those alone.
+    pub fn paths(&self) -> Option<Vec<PathBuf>> {
+        let paths = self.files.iter().chain(&self.models.file);
+        let paths: Vec<PathBuf> = paths.cloned().collect();
+        let again = self.is_files() && paths.iter().all(|path| path.as_os_str() != "-");
+        again.then_some(paths)
+    }
+
     /// Whether Secrets that are not there are not assumed.
     pub fn is_strict(&self) -> bool {
         self.strict

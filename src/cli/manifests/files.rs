@@ -1,10 +1,11 @@
 //! From what `-f` names to texts: files, folders with all that is in them, standard input.
 //! Must not look into the texts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
@@ -60,6 +61,28 @@ pub fn read(paths: &[PathBuf], empty: Empty) -> (Vec<Input>, Vec<Problem>) {
         }
     }
     (inputs, problems)
+}
+
+/// When every file that would be read was last written, and how long it is. Where neither has
+/// changed there is nothing new to read.
+pub type Stamps = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
+
+/// Looks at files and folders, as [`read`] does, without reading them.
+pub fn stamps(paths: &[PathBuf]) -> Stamps {
+    let mut files = Vec::new();
+    for path in paths {
+        // What is missing is there when it comes; until then reading it says so.
+        drop(walk(path, true, &mut files));
+    }
+    let stamp = |file: &Path| {
+        let metadata = file.metadata().ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    };
+    let stamped = files.into_iter().map(|file| {
+        let stamp = stamp(&file);
+        (file, stamp)
+    });
+    stamped.collect()
 }
 
 fn walk(path: &Path, named: bool, files: &mut Vec<PathBuf>) -> std::io::Result<()> {

@@ -19,6 +19,7 @@ mod sort;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use files::stamps;
 pub use origin::Origin;
 pub use place::Mark;
 pub use secret::SecretManifest;

@@ -4,6 +4,7 @@
 mod manifest;
 mod report;
 mod stale;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use super::failure::{Exit, Failure};
 use super::folder::{self, Readers};
 use super::screen::{Format, answer, say, warning_prefix};
 use super::source::SourceArgs;
+use super::typed;
 use super::upstream::UpstreamArgs;
 use crate::facts::{JwksLookup, OutputId};
 use crate::plan::world;
@@ -38,6 +40,7 @@ Examples:
   anthropic-rbac render -f examples/seed --out out
   anthropic-rbac render -f examples/seed --out - | less
   kubectl kustomize overlays/prod | anthropic-rbac render -f - --out out --now 2026-12-01T00:00:00Z
+  anthropic-rbac render -f manifests --out out --watch  # beside a gateway that has no cluster
 
 Exit codes: 0 rendered, 1 not written (or, with --strict, something is not ready), 2 bad input.")]
 pub struct Args {
@@ -47,8 +50,12 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// The time to render for, such as 2026-12-01T00:00:00Z [default: now]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = typed::time)]
     now: Option<Timestamp>,
+    /// Go on until interrupted: render again when manifests change, and when it is time for what
+    /// they say
+    #[arg(long, conflicts_with = "now")]
+    watch: bool,
     /// The signing keys of the cluster that manifests are for, as its /openid/v1/jwks has them:
     /// without, rendered gateways refuse tokens of its ServiceAccounts
     #[arg(long, value_name = "FILE")]
@@ -65,6 +72,15 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
+    if args.watch {
+        watch::run(args)
+    } else {
+        Ok(once(args)?.0)
+    }
+}
+
+/// Renders once. Says, too, when something will change though no manifest does.
+fn once(args: &Args) -> Result<(Exit, Option<Timestamp>), Failure> {
     let to_stdout = args.out.as_os_str() == "-";
     if args.with_keys && to_stdout {
         let message = "--with-keys writes only into a folder: name one with --out";
@@ -139,7 +155,8 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         (Format::Json, true) => say(report.json().trim_end()),
     }
     let fine = report.is_fine() || !args.source.is_strict();
-    Ok(if fine { Exit::Done } else { Exit::No })
+    let wake_at = plans.iter().filter_map(|(_, plan, _)| plan.wake_at).min();
+    Ok((if fine { Exit::Done } else { Exit::No }, wake_at))
 }
 
 /// The signing keys of a cluster, from a file.
