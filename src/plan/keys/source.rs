@@ -52,12 +52,15 @@ impl<'a> Settling<'a> {
     }
 
     /// A permission that ended, and a wish, take the key away at once. A missing Workspace in
-    /// the same namespace is a missing thing: the last good stays.
+    /// the same namespace is a missing thing: the last good stays, as long as nothing else takes it
+    /// away.
     pub(super) fn without_admission(&self, trouble: &Trouble) -> Value {
         let missing =
             trouble.reason == reason::WORKSPACE_NOT_FOUND || trouble.reason == reason::INVALID_SPEC;
-        if missing && !self.was_for_another() {
-            Value::Keep
+        let memory = self.memory();
+        let from = memory.map_or(&self.key.source, |memory| &memory.source);
+        if missing && self.source_permitted(from) {
+            self.last_good(&self.key.source, trouble)
         } else {
             Value::Empty(trouble.clone())
         }

@@ -175,6 +175,66 @@ fn a_workspace_that_went_and_came_back_leaves_the_target_alone() {
     assert_eq!(secrets(&stage), 0);
 }
 
+/// What a Workspace may have become that no key can attach to.
+fn spoilt(stage: &mut Stage, gone: bool) {
+    if gone {
+        let name = NamespacedName::new("claude", "production");
+        stage.remove(Change::WorkspaceGone(name));
+    } else {
+        stage.apply(&workspace(json!({"rateLimits": {"tier": "Tier9"}})));
+    }
+}
+
+#[test]
+fn without_its_workspace_a_key_stays_only_while_nothing_else_takes_it_away() {
+    let version = Digest::of(KEY_A.as_bytes()).fingerprint().to_string();
+    let elsewhere = json!({"secretKeyRef": {"name": "elsewhere", "key": "api-key"}});
+    let other = Digest::of(KEY_B.as_bytes()).fingerprint().to_string();
+    for gone in [true, false] {
+        for (spec, want) in [
+            (json!({}), kept(KEY_A)),
+            (json!({"revokedFingerprints": [other]}), kept(KEY_A)),
+            (
+                json!({"next": {"secretKeyRef": {"name": "next", "key": "api-key"}}}),
+                kept(KEY_A),
+            ),
+            (json!({"revokedFingerprints": [version]}), Content::Emptied),
+            (json!({"source": elsewhere}), Content::Emptied),
+        ] {
+            let mut stage = mapped();
+            stage.apply(&secret("claude/next", KEY_B));
+            spoilt(&mut stage, gone);
+            stage.apply(&key("claude/search", spec.clone()));
+            let plan = stage.plan();
+            assert_eq!(content_of(&plan, "target"), Some(&want), "{gone} {spec}");
+        }
+    }
+}
+
+#[test]
+fn a_lent_key_goes_with_its_permission_whatever_became_of_its_workspace() {
+    let source =
+        json!({"secretKeyRef": {"name": "source", "key": "api-key", "namespace": "vault"}});
+    let mut lent = secret("vault/source", KEY_A);
+    lent["metadata"]["annotations"] = json!({"anthropic-rbac.io/allow-namespaces": "claude"});
+    for gone in [true, false] {
+        let mut stage = Stage::with(&[
+            workspace(json!({})),
+            lent.clone(),
+            key("claude/search", json!({"source": source})),
+        ]);
+        stage.carry_out();
+        spoilt(&mut stage, gone);
+        let target = |stage: &Stage| content_of(&stage.plan(), "target").cloned();
+        assert_eq!(target(&stage), Some(kept(KEY_A)));
+        stage.apply(&secret("vault/source", KEY_A));
+        assert_eq!(target(&stage), Some(Content::Emptied));
+        stage.apply(&lent);
+        stage.remove(Change::SecretGone(NamespacedName::new("vault", "source")));
+        assert_eq!(target(&stage), Some(Content::Emptied));
+    }
+}
+
 #[test]
 fn from_another_namespace_a_key_needs_every_side_to_agree() {
     let source =
