@@ -178,11 +178,18 @@ impl Queue {
         self.entries.get(key).map_or(0, |entry| entry.failures)
     }
 
-    /// Moves what is due by the clock on the wall to the backlog.
+    /// Moves what is due by the clock on the wall to the backlog. It waits for no backoff: what
+    /// keeps failing in a workspace must not keep the rest of it from its time.
     pub fn wake(&mut self, wall: Timestamp, now: Instant) {
         while let Some((_, key)) = self.wakes.first().filter(|(at, _)| *at <= wall).cloned() {
             self.set_wake(&key, None);
             self.push(&key, Lane::Backlog, now);
+            if let Some(entry) = self.entries.get(&key)
+                && let Place::Delayed(lane, at) = entry.place
+            {
+                let earliest = entry.earliest(now);
+                self.place(&key, lane, at.min(earliest), now);
+            }
         }
     }
 

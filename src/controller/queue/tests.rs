@@ -323,6 +323,26 @@ fn a_wake_up_in_flight_is_not_lost() {
 }
 
 #[test]
+fn a_time_that_comes_cuts_a_backoff_short_and_forgets_no_failure() {
+    let mut bench = Bench::new();
+    for _ in 0..9 {
+        bench.after(60_000).cycle("a", FAILED);
+    }
+    bench.after(60_000);
+    assert_eq!(bench.pop(), fresh("a"));
+    let wake = Some(wall(1000));
+    bench.queue.ended(&key("a"), FAILED, wake, bench.now);
+    bench.wake(999);
+    assert_eq!(bench.delay(), Some(51_200));
+    bench.after(100).wake(1000);
+    assert_eq!(bench.delay(), Some(400), "not sooner than an edit");
+    bench.after(400);
+    assert_eq!(bench.pop(), fresh("a"));
+    bench.ended("a", FAILED);
+    assert_eq!(bench.delay(), Some(60_000));
+}
+
+#[test]
 fn what_has_ended_twice_or_was_never_begun_is_ignored() {
     let mut bench = Bench::new();
     bench.ended("a", FAILED);
