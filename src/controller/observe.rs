@@ -9,7 +9,7 @@ mod retry;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
@@ -328,7 +328,7 @@ where
         let mut stream = std::pin::pin!(watcher(source.api.clone(), source.config.clone()));
         while let Some(event) = stream.next().await {
             let denied = matches!(&event, Err(error) if is_denied(error));
-            let wait = retry.wait(&event);
+            let wait = retry.wait(&event, Instant::now());
             if matches!(event, Ok(Event::InitDone) | Err(_)) {
                 permit = None;
             }

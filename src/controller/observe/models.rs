@@ -3,6 +3,7 @@
 //! is said, and the last good catalogue stays.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -37,7 +38,7 @@ pub async fn watch(
         // What a list that is under way has shown.
         let mut listed = None;
         while let Some(event) = stream.next().await {
-            let wait = retry.wait(&event);
+            let wait = retry.wait(&event, Instant::now());
             let found = match event {
                 Ok(Event::Init) => {
                     listed = None;
