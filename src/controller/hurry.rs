@@ -3,6 +3,7 @@
 //! Must not decide which pods are hurried, nor touch anything but our annotations.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -54,8 +55,15 @@ impl Hurried {
                     all.hurried += 1;
                     continue;
                 }
-                // It is gone, or a namesake has come: its watch is about to tell.
-                Err(Failure::NotFound | Failure::Conflict | Failure::AlreadyExists) => continue,
+                // Its watch is about to tell.
+                Err(Failure::NotFound) => continue,
+                // So it is of a namesake; but others may only have been quicker.
+                Err(Failure::Conflict | Failure::AlreadyExists) => {
+                    let why = "the pod changed meanwhile".to_owned();
+                    let after = Duration::ZERO;
+                    all.later.push(Delay { why, after });
+                    continue;
+                }
                 Err(Failure::Transient { why, after }) => {
                     let failure = WriteFailure::Refused(why.clone());
                     all.later.push(Delay { why, after });
@@ -167,7 +175,8 @@ mod tests {
         let (reader, _news) = fake.reader();
         let names = ["gone", "namesake", "denied", "busy", "invalid", "fine"];
         let all = Hurried::all(&reader, &names.map(hurry)).await;
-        assert_eq!((all.hurried, all.later.len()), (1, 1));
+        // The busy one, and the namesake: it may be the pod itself, which somebody else changed.
+        assert_eq!((all.hurried, all.later.len()), (1, 2));
         let refused = |why: &str| WriteFailure::Refused(why.into());
         let want = [
             ("busy", refused("the API server answered 503")),
