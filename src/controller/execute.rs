@@ -3,6 +3,7 @@
 //! Must not decide what is written, nor touch an object that is not ours.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -14,6 +15,8 @@ use super::request::{Answer, Failure, Payload, Request, Verb};
 use super::vault::Vault;
 use crate::api::metadata::NAME;
 use crate::facts::{OutputFacts, OutputId, WriteFailure};
+use crate::plan::output::{Content, Output};
+use crate::plan::world::Change;
 use crate::plan::write::Write;
 use crate::policy::name::NamespacedName;
 
@@ -157,7 +160,20 @@ async fn send(
     let answer = reader.requester.send(reader.lane, request).await;
     let stored = answer.and_then(|body| match write {
         Write::Delete { found, .. } => Ok(deleted(key, found)),
-        Write::Create(_) | Write::Patch { .. } => Stored::parse(key, &body).map(Some),
+        Write::Create(_) => Stored::parse(key, &body).map(Some),
+        Write::Patch {
+            output,
+            found,
+            data,
+            ..
+        } => {
+            let mut stored = Stored::parse(key, &body)?;
+            let before = found.resource_version.parse().ok();
+            if *data && before.is_some() && before == stored.version {
+                intact(&mut stored, output);
+            }
+            Ok(Some(stored))
+        }
     });
     match stored {
         Ok(Some(stored)) => {
@@ -184,6 +200,29 @@ fn deleted(key: &ObjectKey, found: &OutputFacts) -> Option<Stored> {
     })
 }
 
+/// A write that changed nothing has shown that all it says is there. Who wrote that stays the
+/// manager of it: without this, what somebody edited and put back, or brought back from a backup,
+/// would be restored for ever.
+fn intact(stored: &mut Stored, output: &Output) {
+    let facts = match &mut stored.change {
+        Change::ConfigMap(_, facts) => facts,
+        Change::Secret(_, secret) => match &mut secret.output {
+            Some(facts) => Arc::make_mut(facts),
+            None => return,
+        },
+        _ => return,
+    };
+    for (key, content) in &output.data {
+        if matches!(content, Content::Kept(_)) {
+            continue;
+        }
+        facts.tampered.remove(key);
+        if let Err(place) = facts.data_keys.binary_search(key) {
+            facts.data_keys.insert(place, key.clone());
+        }
+    }
+}
+
 /// What a failure means, after another look where our facts may be out of date.
 async fn resolve(reader: &Reader, key: &ObjectKey, write: &Write, failure: Failure) -> Outcome {
     let stale = |why: &str| {
@@ -197,7 +236,7 @@ async fn resolve(reader: &Reader, key: &ObjectKey, write: &Write, failure: Failu
         Failure::Forbidden => Outcome::Failed(WriteFailure::Forbidden),
         Failure::Refused(why) => Outcome::Failed(WriteFailure::Refused(why)),
         Failure::NotFound => match (write, reader.look(key, false).await) {
-            (Write::Delete { .. }, Ok(_)) => Outcome::Written,
+            (Write::Delete { .. }, Ok(Found::Nothing | Found::Foreign)) => Outcome::Written,
             // It is the namespace that is not there.
             (Write::Create(_), _) => {
                 Outcome::Failed(WriteFailure::Refused("there is no such namespace".into()))

@@ -30,6 +30,11 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         test("an edited or deleted policy is restored", policy),
         test("an edited or deleted target Secret is restored", target).also_namespaced(),
+        test(
+            "what was edited and put back while nobody looked is restored once",
+            put_back,
+        )
+        .needs_audit_log(),
         test("what is no longer marked as ours is left alone", disowned),
         test(
             "a foreign ConfigMap of a policy's name is left alone, until it is gone",
@@ -169,6 +174,40 @@ async fn target(cluster: &Cluster) -> Result<()> {
     let value = resource::value(&secrets.get("target").await?, "ANTHROPIC_API_KEY");
     ensure!(value == Some(fake_key("restore")), "the source's value");
     converged(cluster, &namespace).await
+}
+
+/// Its fields are somebody else's from then on, and a write of what is there already does not make
+/// them the operator's again.
+async fn put_back(cluster: &Cluster) -> Result<()> {
+    let namespace = organisation(cluster).await?;
+    let mut operator = operator(cluster, &namespace).await?;
+    converged(cluster, &namespace).await?;
+    operator.stop().await?;
+    let client = cluster.client();
+    let config_maps = api(&client, "ConfigMap", &namespace);
+    let good = config_maps.get("one.policy").await?.data["data"]["policy.json"].clone();
+    for text in [json!("{}"), good] {
+        let data = json!({"data": {"policy.json": text}});
+        merge(&config_maps, "one.policy", data).await?;
+    }
+    let audit = cluster.audit_log()?;
+    let start = audit.mark().await?;
+    operator.launch_again().await?;
+    let workspaces = api(&client, "Workspace", &namespace);
+    for name in ["Two", "Three", "Four"] {
+        // It is planned anew for that, and nothing of the policy changes.
+        let edit = json!({"spec": {"displayName": name}});
+        let edited = merge(&workspaces, "one", edit).await?.metadata.generation;
+        wait::until(&workspaces, "one", SOON, |object: &DynamicObject| {
+            let told = object.data["status"]["observedGeneration"].as_i64();
+            (told == edited).then_some(())
+        })
+        .await?;
+    }
+    let requests = audit.since(start).await?;
+    let restored = requests.count("patch", "configmaps", "");
+    ensure!(restored == 1, "{restored} times:\n{requests}");
+    Ok(())
 }
 
 /// Whoever takes the owner reference off takes the object over: anything else would let the

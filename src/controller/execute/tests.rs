@@ -329,3 +329,53 @@ async fn a_deletion_teaches_that_all_up_to_it_is_history() {
         ]
     );
 }
+
+#[tokio::test]
+async fn what_was_made_anew_under_the_name_of_what_is_to_be_deleted_is_looked_at_again() {
+    let fake = Fake::new(|what| match what.starts_with("GET ") {
+        true => stored(true, "43"),
+        false => status(404, "NotFound"),
+    });
+    let (reader, _news) = fake.reader();
+    let writes = [Write::Delete {
+        id: policy().id,
+        found: found(),
+    }];
+    let executed = Executed::all(&reader, &writes, &mut Vault::default()).await;
+    assert_eq!((executed.written, executed.later.len()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_write_that_changes_nothing_shows_that_what_it_says_is_there() {
+    let emptied = output(OutputId::secret("claude", "emptied"), Content::Emptied);
+    for (output, version, intact) in [
+        (policy(), "41", true),
+        (policy(), "42", false),
+        (emptied.clone(), "41", true),
+        (emptied, "42", false),
+    ] {
+        let fake = Fake::new(move |_| {
+            let (code, mut body) = stored(true, version);
+            body["metadata"]["managedFields"] = json!([{
+                "manager": "kubectl-edit", "operation": "Update", "apiVersion": "v1",
+                "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {"f:file": {}}},
+            }]);
+            (code, body)
+        });
+        let (reader, mut news) = fake.reader();
+        let id = output.id.clone();
+        Executed::all(&reader, &[patch(output)], &mut Vault::default()).await;
+        let mut learned = None;
+        while let Ok(told) = news.try_recv() {
+            if let News::Ended { learned: of, .. } = told {
+                learned = of;
+            }
+        }
+        let facts = match learned.expect("an answer").change {
+            Change::ConfigMap(_, facts) => facts,
+            Change::Secret(_, facts) => facts.output.as_deref().expect("ours").clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(facts.is_intact("file"), intact, "{id} {version}");
+    }
+}
