@@ -145,7 +145,7 @@ impl Engine {
             for change in self.secrets.watch(&self.world, &mut self.observer) {
                 self.apply(change, Lane::Fresh, None);
             }
-            self.gateways.watch(&self.world, &mut self.observer);
+            self.gateways.watch(&mut self.world, &mut self.observer);
             for workspace in self.first_look.release(Instant::now()) {
                 self.push(workspace, Lane::Backlog);
             }

@@ -28,7 +28,7 @@ struct Watches<K>(BTreeMap<K, AbortHandle>);
 
 impl Gateways {
     /// Watches what the gateways of a world name now, and nothing else any more.
-    pub fn watch(&mut self, world: &World, observer: &mut Observer) {
+    pub fn watch(&mut self, world: &mut World, observer: &mut Observer) {
         if !std::mem::take(&mut self.stale) {
             return;
         }

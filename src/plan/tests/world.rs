@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::stage::{KEY_A, Stage, binding, key, object, secret, service, workspace};
+use crate::facts::{JwksLookup, KeySetId, PodScope};
 use crate::plan::world::{Access, Affected, Change, Unseen, World};
 use crate::policy::catalogue::Catalogue;
 use crate::policy::name::NamespacedName;
@@ -106,4 +107,67 @@ fn values_read_of_a_former_version_are_not_taken_for_the_present_one() {
     let present = "3";
     assert_eq!(names(&stage.remove(values(present))), ["claude/production"]);
     assert!(stage.remove(values(present)).is_empty(), "known already");
+}
+
+/// A Workspace whose gateway names pods and whose issuer names a ConfigMap.
+fn looking(selector: serde_json::Value) -> serde_json::Value {
+    workspace(json!({
+        "gateways": [{"name": "edge", "type": "Envoy", "podSelector": selector}],
+        "authentication": {"issuers": [{
+            "name": "corp", "type": "OIDC", "issuerURL": "https://login.example.com",
+            "jwksConfigMapRef": {"name": "corp-jwks", "key": "jwks.json"}, "audiences": ["claude"],
+        }]},
+    }))
+}
+
+fn waiting() -> Stage {
+    let mut stage = Stage::new();
+    stage.world = World::new(Arc::new(Catalogue::built_in()), Unseen::Waits);
+    stage.remove(Change::SecretAccess("claude".into(), Access::Listed));
+    stage
+}
+
+fn waits(stage: &Stage) -> bool {
+    let name = NamespacedName::new("claude", "production");
+    stage.world.snapshot(&name, stage.now).is_none()
+}
+
+#[test]
+fn what_is_named_again_before_anybody_has_stopped_looking_is_waited_for_by_nobody() {
+    let mut stage = waiting();
+    let named = looking(json!({"matchLabels": {"app": "edge"}}));
+    let list = |stage: &mut Stage| {
+        let selector = "app in (edge)".into();
+        let namespace = "claude".into();
+        let scope = PodScope {
+            namespace,
+            selector,
+        };
+        stage.remove(Change::PodAccess(scope, Access::Listed));
+        let set = KeySetId {
+            config_map: NamespacedName::new("claude", "corp-jwks"),
+            key: "jwks.json".into(),
+        };
+        stage.remove(Change::KeySet(set, JwksLookup::Absent));
+    };
+    stage.apply(&named);
+    assert!(waits(&stage));
+    list(&mut stage);
+    assert!(!waits(&stage));
+    let name = NamespacedName::new("claude", "production");
+    // Gone and there again, as one who forces a replacement leaves it, in one round of the loop.
+    stage.remove(Change::WorkspaceGone(name.clone()));
+    stage.apply(&named);
+    assert_eq!(
+        (stage.world.pod_scopes().len(), stage.world.key_sets().len()),
+        (1, 1)
+    );
+    assert!(!waits(&stage), "nobody will list them once more");
+
+    stage.remove(Change::WorkspaceGone(name));
+    assert!(stage.world.pod_scopes().is_empty() && stage.world.key_sets().is_empty());
+    stage.apply(&named);
+    assert!(waits(&stage), "they were not kept up to date meanwhile");
+    list(&mut stage);
+    assert!(!waits(&stage));
 }

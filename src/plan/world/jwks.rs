@@ -9,7 +9,8 @@ use crate::facts::{JwksLookup, KeySetId, WorkspaceFacts};
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::workspace::{GatewayKind, IssuerKind, Jwks as Source};
 
-/// Key sets by place. One is there while an issuer names it.
+/// Key sets by place. One is there while it is looked at: from when an issuer names it until it
+/// is asked for which ones are named.
 #[derive(Debug, Default)]
 pub struct Jwks {
     sets: BTreeMap<KeySetId, Set>,
@@ -55,14 +56,15 @@ impl Jwks {
                 Place::Uri(_) => {}
             }
         }
-        self.sets.retain(|_, set| !set.workspaces.is_empty());
         if !places.is_empty() {
             self.issuers.insert(workspace.clone(), places);
         }
     }
 
-    /// Every place in a ConfigMap that an issuer names.
-    pub fn sets(&self) -> BTreeSet<KeySetId> {
+    /// Every place in a ConfigMap that an issuer names. What is known of others is forgotten: from
+    /// now on nobody looks at them.
+    pub fn sets(&mut self) -> BTreeSet<KeySetId> {
+        self.sets.retain(|_, set| !set.workspaces.is_empty());
         self.sets.keys().cloned().collect()
     }
 

@@ -147,13 +147,13 @@ impl World {
         self.references.namespaces()
     }
 
-    /// Pods that must be looked at.
-    pub fn pod_scopes(&self) -> BTreeSet<PodScope> {
+    /// Pods that must be looked at, and no others from now on.
+    pub fn pod_scopes(&mut self) -> BTreeSet<PodScope> {
         self.pods.scopes()
     }
 
-    /// ConfigMaps with public keys that must be looked at.
-    pub fn key_sets(&self) -> BTreeSet<KeySetId> {
+    /// ConfigMaps with public keys that must be looked at, and no others from now on.
+    pub fn key_sets(&mut self) -> BTreeSet<KeySetId> {
         self.jwks.sets()
     }
 

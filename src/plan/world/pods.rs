@@ -11,7 +11,8 @@ use crate::facts::{Load, PodFacts, PodLookup, PodScope, WorkspaceFacts};
 use crate::policy::digest::Digest;
 use crate::policy::name::{Name, NamespacedName};
 
-/// Pods by scope. A scope is there while a gateway names it.
+/// Pods by scope. A scope is there while it is looked at: from when a gateway names it until it
+/// is asked for which ones are named.
 #[derive(Debug, Default)]
 pub struct Pods {
     scopes: BTreeMap<PodScope, Scope>,
@@ -83,14 +84,15 @@ impl Pods {
                 left.workspaces.remove(workspace);
             }
         }
-        self.scopes.retain(|_, scope| !scope.workspaces.is_empty());
         if !scopes.is_empty() {
             self.gateways.insert(workspace.clone(), scopes);
         }
     }
 
-    /// Every scope that a gateway names.
-    pub fn scopes(&self) -> BTreeSet<PodScope> {
+    /// Every scope that a gateway names. What is known of others is forgotten: from now on nobody
+    /// looks at them.
+    pub fn scopes(&mut self) -> BTreeSet<PodScope> {
+        self.scopes.retain(|_, scope| !scope.workspaces.is_empty());
         self.scopes.keys().cloned().collect()
     }
 
