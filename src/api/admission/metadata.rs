@@ -64,7 +64,7 @@ pub fn problems(metadata: &Value, naming: Naming) -> Vec<Problem> {
     }
     for (key, value) in entries(&metadata["labels"]) {
         let field = member("labels", key);
-        if !is_qualified(key) {
+        if !is_label_key(key) {
             find(&field, BAD_KEY);
         }
         if value.as_str().is_some_and(|value| !is_label_value(value)) {
@@ -74,7 +74,7 @@ pub fn problems(metadata: &Value, naming: Naming) -> Vec<Problem> {
     let mut bytes = 0;
     for (key, value) in entries(&metadata["annotations"]) {
         bytes += key.len() + value.as_str().map_or(0, str::len);
-        if !is_qualified(&key.to_lowercase()) {
+        if !is_label_key(&key.to_lowercase()) {
             find(&member("annotations", key), BAD_KEY);
         }
     }
@@ -86,7 +86,7 @@ pub fn problems(metadata: &Value, naming: Naming) -> Vec<Problem> {
     }
     let finalizers = metadata["finalizers"].as_array().into_iter().flatten();
     for (i, finalizer) in finalizers.enumerate() {
-        if finalizer.as_str().is_some_and(|name| !is_qualified(name)) {
+        if finalizer.as_str().is_some_and(|name| !is_label_key(name)) {
             find(&format!("finalizers[{i}]"), BAD_KEY);
         }
     }
@@ -129,8 +129,8 @@ fn is_dns_label(name: &str) -> bool {
     !name.is_empty() && name.chars().all(inside) && !name.starts_with('-') && !name.ends_with('-')
 }
 
-/// A key of labels, of annotations in small letters, or a finalizer.
-fn is_qualified(key: &str) -> bool {
+/// Whether it can be a key of labels. So are keys of annotations in small letters, and finalizers.
+pub fn is_label_key(key: &str) -> bool {
     let name = match key.split_once('/') {
         Some((prefix, _)) if !Naming::Subdomain.allows(prefix) => return false,
         Some((_, name)) => name,
@@ -139,7 +139,8 @@ fn is_qualified(key: &str) -> bool {
     !name.is_empty() && is_label_value(name)
 }
 
-fn is_label_value(value: &str) -> bool {
+/// Whether it can be the value of a label.
+pub fn is_label_value(value: &str) -> bool {
     let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let end = |c: char| c.is_ascii_alphanumeric();
     value.is_empty()

@@ -7,6 +7,7 @@ use kube::api::ObjectMeta;
 
 use super::fields::{ClientKeysOf, limit, models, namespace_or_own, rotation, subjects};
 use super::invalid;
+use crate::api::admission::metadata::{is_label_key, is_label_value};
 use crate::api::{
     ApiAccess, Authentication, Gateway as GatewayField, GatewayType, Issuer as IssuerField,
     IssuerType, NamespaceGrant, Permission, RateLimits, RoleDefinition, State, SubjectScope,
@@ -290,7 +291,13 @@ fn convert_gateways(gateways: Option<&[GatewayField]>) -> Result<Vec<Gateway>, I
         } = gateway;
         let field = format!("spec.gateways[{i}].podSelector");
         let selector = pod_selector.as_ref();
-        let selector = selector.map(|selector| convert_selector(selector, &field));
+        let selector = selector.map(|selector| {
+            let selector = convert_selector(selector, &field)?;
+            let message = "has a key or value that no label can have; correct it";
+            is_listable(&selector)
+                .then_some(selector)
+                .ok_or_else(|| invalid(&*field, message))
+        });
         Ok(Gateway {
             name: Name::from(&**name),
             kind: match type_ {
@@ -301,4 +308,16 @@ fn convert_gateways(gateways: Option<&[GatewayField]>) -> Result<Vec<Gateway>, I
         })
     });
     gateways.collect()
+}
+
+/// Whether an API server takes it in a list request. Of one that it refuses no pod would ever be
+/// known, and the Workspace would wait for them for ever.
+fn is_listable(selector: &Selector) -> bool {
+    selector.0.iter().all(|Requirement { key, operator }| {
+        let values = match operator {
+            Operator::In(values) | Operator::NotIn(values) => &**values,
+            Operator::Exists | Operator::DoesNotExist => &[],
+        };
+        is_label_key(key) && values.iter().all(|value| is_label_value(value))
+    })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::stage::{KEY_A, Stage, binding, key, object, secret, service, workspace};
+use super::stage::{KEY_A, Stage, binding, condition, key, object, secret, service, workspace};
 use crate::facts::{JwksLookup, KeySetId, PodScope};
 use crate::plan::world::{Access, Affected, Change, Unseen, World};
 use crate::policy::catalogue::Catalogue;
@@ -170,4 +170,26 @@ fn what_is_named_again_before_anybody_has_stopped_looking_is_waited_for_by_nobod
     assert!(waits(&stage), "they were not kept up to date meanwhile");
     list(&mut stage);
     assert!(!waits(&stage));
+}
+
+#[test]
+fn a_selector_that_no_list_request_takes_is_refused_and_not_waited_for() {
+    for bad in [
+        json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["claude gateway"]}]}),
+        json!({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["a", "b)"]}]}),
+        json!({"matchExpressions": [{"key": "a..b/app", "operator": "Exists"}]}),
+        json!({"matchLabels": {format!("{}/app", "a".repeat(254)): "edge"}}),
+    ] {
+        let mut stage = waiting();
+        stage.apply(&looking(bad.clone()));
+        assert!(!waits(&stage), "{bad}");
+        let told = condition(&stage.plan(), "Accepted", "claude/production");
+        assert_eq!(told, ("False".into(), "InvalidSpec".into()), "{bad}");
+    }
+    let mut stage = waiting();
+    stage.apply(&looking(json!({"matchExpressions": [
+        {"key": "example.com/app", "operator": "In", "values": ["", "edge_1.x"]},
+        {"key": "old", "operator": "DoesNotExist"},
+    ]})));
+    assert!(waits(&stage), "for pods that can be listed");
 }
