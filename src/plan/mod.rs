@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::facts::{Awaited, LastPolicy, OutputId, SecretLookup, Snapshot, WorkspaceFacts};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use keys::{Dates, Settled};
 use output::Plan;
 
@@ -84,6 +84,9 @@ pub fn plan(snapshot: &Snapshot) -> Plan {
     }
     plan.outputs.sort_by(|a, b| a.id.cmp(&b.id));
     plan.stale = outputs::stale(snapshot, &plan.outputs);
+    // Ever ahead, so that no status tells of it.
+    let looks_again = clocks_compared(snapshot, &settled);
+    plan.wake_at = plan.wake_at.into_iter().chain(looks_again).min();
     plan
 }
 
@@ -295,19 +298,21 @@ fn resolved(snapshot: &Snapshot, workspace: &Workspace, settled: &[Option<Settle
     })
 }
 
-fn wake_of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Option<jiff::Timestamp> {
+/// When clocks that keep a key from being taken away are compared again.
+fn clocks_compared(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Option<Timestamp> {
+    let settled = settled.iter().flatten();
+    let mut dates = settled.filter_map(|settled| settled.dates.as_ref());
+    let waits = snapshot.clocks_differ() && dates.any(Dates::calls_for_suspension);
+    let again = snapshot.now.checked_add(CLOCKS_AGREE).ok();
+    again.filter(|_| waits)
+}
+
+fn wake_of_keys(snapshot: &Snapshot, settled: &[Option<Settled>]) -> Option<Timestamp> {
     let clocks = settled
         .iter()
         .flatten()
         .filter_map(|settled| settled.dates.as_ref());
-    let waits = clocks.clone().any(Dates::calls_for_suspension) && snapshot.clocks_differ();
-    let looks_again = snapshot
-        .now
-        .checked_add(CLOCKS_AGREE)
-        .ok()
-        .filter(|_| waits);
     let transitions = clocks.filter_map(|dates| dates.clock.next_transition);
-    let transitions = transitions.chain(looks_again);
     let retirements = settled.iter().flatten().filter_map(|settled| {
         let retirement = settled.retirement.as_ref()?;
         retirement.boundary(snapshot.now)

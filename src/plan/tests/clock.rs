@@ -371,6 +371,14 @@ fn whoever_waits_for_clocks_to_agree_looks_again_soon() {
     assert_eq!(plan.wake_at.unwrap().to_string(), "2026-12-30T00:00:30Z");
     let (status, _) = condition(&plan, "Ready", "claude/search");
     assert_eq!(status, "True");
+    let told = plan
+        .statuses
+        .iter()
+        .find_map(|update| match &update.status {
+            Status::Workspace(status) => Some(status.next_transition.clone()),
+            Status::ApiKeyRef(_) | Status::RoleBinding(_) => None,
+        });
+    assert_eq!(told, Some(None), "or it would be written every half minute");
 }
 
 #[test]
