@@ -92,10 +92,7 @@ impl Cycle {
         if unread || held {
             // What takes a key away waits neither for others that cannot be read just now, nor
             // for others that are not read yet.
-            let mut writes: Vec<_> = writes.iter().filter_map(Write::without_keys).collect();
-            writes.retain(|write| write.rank() == Write::FIRST);
-            let executed = Executed::all(&self.reader, &writes, &mut vault).await;
-            wait.written += executed.written;
+            self.take_away(&made, &writes, &mut vault, &mut wait).await;
             let outcome = wait.outcome(&self.snapshot, None);
             return match held {
                 true => Outcome {
@@ -129,8 +126,12 @@ impl Cycle {
         let unwritten = failures.keys().cloned().chain(unfinished.iter().cloned());
         self.snapshot.unhurried = self.hurry(&made, unwritten.collect(), &mut wait).await;
         if !unfinished.is_empty() && self.failures < TELL_AFTER {
-            // A status would claim too much, or too little in a moment.
-            return wait.outcome(&self.snapshot, Some(&made));
+            // A status would claim too much, or too little in a moment. What was to be taken away
+            // is as urgent the next time.
+            return Outcome {
+                last_policy: None,
+                ..wait.outcome(&self.snapshot, Some(&made))
+            };
         }
         if !failures.is_empty() || !self.snapshot.unhurried.is_empty() {
             self.snapshot.failures = failures;
@@ -152,6 +153,26 @@ impl Cycle {
         wait.recheck |= refused;
         wait.later.extend(later);
         wait.outcome(&self.snapshot, Some(&made))
+    }
+
+    /// Takes away what can be taken without any key, and hurries pods for that much.
+    async fn take_away(&self, made: &Plan, writes: &[Write], vault: &mut Vault, wait: &mut Wait) {
+        let mut first: Vec<_> = writes.iter().filter_map(Write::without_keys).collect();
+        first.retain(|write| write.rank() == Write::FIRST);
+        let Executed {
+            failures,
+            later,
+            written,
+        } = Executed::all(&self.reader, &first, vault).await;
+        if written == 0 {
+            return;
+        }
+        wait.written += written;
+        let failed = |id: &OutputId| failures.contains_key(id) || later.contains_key(id);
+        let done = first.iter().map(Write::id).filter(|id| !failed(id));
+        let done: BTreeSet<&OutputId> = done.collect();
+        let rest = writes.iter().map(Write::id).filter(|id| !done.contains(id));
+        self.hurry(made, rest.cloned().collect(), wait).await;
     }
 
     /// Hurries the pods that have something new to see; those that could not be.
@@ -315,3 +336,6 @@ fn after(now: Timestamp, time: Duration) -> Timestamp {
     let time = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
     now.checked_add(time).unwrap_or(Timestamp::MAX)
 }
+
+#[cfg(test)]
+mod tests;

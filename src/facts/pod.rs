@@ -1,7 +1,7 @@
 //! Facts about the pods of gateways: which objects they have mounted, and what they were
 //! hurried for. Must not hold anything of their containers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -88,8 +88,9 @@ pub struct LastPolicy {
     pub narrowed_at: Timestamp,
     /// What its gateways have to load; `None` without one that says what it has loaded.
     pub awaited: Option<Awaited>,
-    /// What there was, or was to be, in the workspace's own namespace.
-    pub objects: BTreeSet<OutputId>,
+    /// What there was, or was to be, in the workspace's own namespace, each with when its content
+    /// was last written; `None` if that was before anything was remembered.
+    pub objects: BTreeMap<OutputId, Option<Timestamp>>,
     /// When some of it was last found missing; before that, when this was first planned.
     pub missed_at: Timestamp,
 }

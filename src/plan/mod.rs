@@ -23,7 +23,7 @@ pub mod write;
 pub use ahead::ahead;
 pub use status::role_binding::unattached;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::facts::{Awaited, LastPolicy, OutputId, SecretLookup, Snapshot, WorkspaceFacts};
@@ -187,11 +187,12 @@ fn remembered(
     let policy = &resolution.policy;
     let found = snapshot.outputs.iter().filter(|(_, found)| found.is_ours());
     let planned = plan.outputs.iter().map(|output| &output.id);
-    let objects: BTreeSet<OutputId> = found
+    let written = pods::written(snapshot, plan);
+    let objects: BTreeMap<OutputId, Option<Timestamp>> = found
         .map(|(id, _)| id)
         .chain(planned)
         .filter(|id| id.name.namespace == snapshot.name.namespace)
-        .cloned()
+        .map(|id| (id.clone(), written.get(id).copied()))
         .collect();
     let last = snapshot.last_policy.as_ref();
     if let Some(last) = last
@@ -200,7 +201,7 @@ fn remembered(
         return Some(last.clone());
     }
     let wider = last.filter(|last| !narrows(&last.policy, policy));
-    let whole = last.filter(|last| last.objects.is_subset(&objects));
+    let whole = last.filter(|last| last.objects.keys().all(|id| objects.contains_key(id)));
     Some(Arc::new(LastPolicy {
         policy: policy.clone(),
         narrowed_at: wider.map_or(snapshot.now, |last| last.narrowed_at),

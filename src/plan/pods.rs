@@ -86,6 +86,8 @@ struct Object {
     written: Option<Timestamp>,
     /// Whether the plan writes what it holds.
     planned: bool,
+    /// When a plan before it did so last, as far as that is remembered.
+    planned_at: Option<Timestamp>,
 }
 
 /// The pods of a workspace once all of the plan but `unwritten` is written.
@@ -113,7 +115,7 @@ pub fn pods(snapshot: &Snapshot, plan: &Plan, unwritten: &BTreeSet<OutputId>) ->
             let content = objects.content_of(pod.mounts.iter());
             let before = pod.hurried.get(&key).copied();
             let same = before == Some(content);
-            let restored = same && objects.planned_for(pod);
+            let restored = same && objects.written_since(pod);
             let mut present = same && !restored || objects.started(pod, missed_at);
             if !present {
                 let paced = || not_before(pod, narrowed_at, snapshot.now);
@@ -140,6 +142,21 @@ pub fn pods(snapshot: &Snapshot, plan: &Plan, unwritten: &BTreeSet<OutputId>) ->
     }
     pods.hurries = hurries.into_values().collect();
     pods
+}
+
+/// When the content of each object in the workspace's own namespace was last written, by this plan
+/// or one before it, as far as that is remembered.
+pub fn written(snapshot: &Snapshot, plan: &Plan) -> BTreeMap<OutputId, Timestamp> {
+    let unwritten = snapshot.failures.keys().cloned().collect();
+    let objects = Objects::of(snapshot, plan, &unwritten).by_id.into_iter();
+    let written = objects.filter_map(|(id, object)| {
+        let at = match object.planned {
+            true => Some(snapshot.now),
+            false => object.planned_at,
+        };
+        Some((id.clone(), at?))
+    });
+    written.collect()
 }
 
 /// The ids of all objects that are a gateway's files, with their content as one digest.
@@ -182,6 +199,10 @@ fn is_file(workspace: &str, gateway: &str, id: &OutputId) -> bool {
 impl<'a> Objects<'a> {
     fn of(snapshot: &'a Snapshot, plan: &'a Plan, unwritten: &BTreeSet<OutputId>) -> Self {
         let home = &snapshot.name.namespace;
+        let planned_at = |id: &OutputId| {
+            let last = snapshot.last_policy.as_ref()?;
+            *last.objects.get(id)?
+        };
         let found = |id: &OutputId| {
             let found = snapshot.outputs.get(id).filter(|found| found.is_ours())?;
             let content = found.marks.get(CONTENT_SHA256).cloned().unwrap_or_default();
@@ -190,6 +211,7 @@ impl<'a> Objects<'a> {
                 content,
                 written,
                 planned: false,
+                planned_at: planned_at(id),
             })
         };
         let tampered = |id: &OutputId| {
@@ -221,6 +243,7 @@ impl<'a> Objects<'a> {
                         content: content?.clone(),
                         written: None,
                         planned: true,
+                        planned_at: None,
                     })
                 };
                 by_id.extend(found.or_else(changed).map(|object| (id, object)));
@@ -245,10 +268,17 @@ impl<'a> Objects<'a> {
         })
     }
 
-    /// Whether a pod mounts some whose content is about to be written.
-    fn planned_for(&self, pod: &PodFacts) -> bool {
+    /// Whether a pod mounts some whose content is about to be written, or was since it was hurried:
+    /// a mark that did not go through is still to come.
+    fn written_since(&self, pod: &PodFacts) -> bool {
+        // A time in the future is from before a clock was set back, or somebody's invention.
+        let past = |at: &Timestamp| *at <= self.snapshot.now;
+        let hurried_at = pod.hurried_at.filter(past);
         let mut objects = pod.mounts.iter().filter_map(|id| self.by_id.get(id));
-        objects.any(|object| object.planned)
+        objects.any(|object| {
+            let planned_at = object.planned_at.filter(past);
+            object.planned || planned_at.is_some_and(|at| hurried_at.is_none_or(|last| last < at))
+        })
     }
 
     fn mounted_by(&self, pod: &PodFacts, gateway: &str) -> bool {

@@ -303,6 +303,33 @@ fn what_is_restored_is_marked_again_at_once_and_only_once() {
 }
 
 #[test]
+fn a_mark_for_what_was_restored_is_still_to_come_when_it_did_not_go_through() {
+    let mount = "production.edge.keys";
+    let mut stage = stage(&[pod("a", &[mount]), pod("other", &["target"])]);
+    let keys = OutputId::secret("claude", mount);
+    let name = NamespacedName::new("claude", "production");
+    stage.at("2026-11-24T00:00:00.1Z");
+    stage.remove(Change::SecretGone(keys.name.clone()));
+    let made = stage.carry_out();
+    assert_eq!(names(&made), ["a"], "but the API server took no mark");
+    stage.world.planned(&name, made.last_policy);
+    stage.at("2026-11-24T00:00:00.2Z");
+    assert_eq!(carry_out(&mut stage), ["a"]);
+    assert_eq!(carry_out(&mut stage), [""; 0]);
+
+    // What could not be written is nothing to see, however often it is tried.
+    for now in ["2026-11-24T00:00:01Z", "2026-11-24T00:01:01Z"] {
+        stage.at(now).tamper(mount);
+        let mut snapshot = stage.world.snapshot(&name, stage.now).unwrap();
+        snapshot.failures = [(keys.clone(), WriteFailure::Forbidden)].into();
+        let made = plan(&snapshot);
+        assert_eq!(names(&made), [""; 0]);
+        stage.world.planned(&name, made.last_policy);
+    }
+    assert_eq!(carry_out(&mut stage), ["a"]);
+}
+
+#[test]
 fn nobody_waits_when_nobody_remembers_or_the_clock_was_put_back() {
     let mut stage = stage(&[pod("a", &["production.edge.keys"])]);
     let name = NamespacedName::new("claude", "production");
