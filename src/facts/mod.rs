@@ -17,7 +17,7 @@ pub use object::{
     BindingFacts, Invalid, Is, KeyRefFacts, Observed, StatusMark, Transition, WorkspaceFacts,
 };
 pub use output::{Heir, OtherOwner, OutputFacts, OutputId, OutputKind, Ownership, WriteFailure};
-pub use pod::{Awaited, LastPolicy, PodFacts, PodLookup, PodPhase, PodScope};
+pub use pod::{Awaited, Lagging, LastPolicy, PodFacts, PodLookup, PodPhase, PodScope};
 pub use secret::{SecretFacts, SecretLookup, SourceNotes, ValueLookup};
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::OutputId;
+use super::{Load, OutputId};
 use crate::policy::digest::{ContentId, Digest};
 use crate::policy::name::Name;
 use crate::policy::table::Policy;
@@ -93,7 +93,13 @@ pub struct LastPolicy {
     pub objects: BTreeMap<OutputId, Option<Timestamp>>,
     /// When some of it was last found missing; before that, when this was first planned.
     pub missed_at: Timestamp,
+    /// Pods that have not loaded what is awaited.
+    pub lagging: Lagging,
 }
+
+/// By name of a pod, what it said that it has loaded, and since when it says that while something
+/// else is awaited.
+pub type Lagging = BTreeMap<Name, (Option<Load>, Timestamp)>;
 
 // === impl PodFacts ===
 

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::output::{Output, Plan};
 use super::outputs::FilesAwaited;
 use crate::api::metadata::CONTENT_SHA256;
-use crate::facts::{Awaited, Load, Loaded, PodFacts, PodLookup, Snapshot};
+use crate::facts::{Awaited, Lagging, Load, Loaded, PodFacts, PodLookup, Snapshot};
 use crate::policy::finding::{Finding, Kind, ObjectId, Reason};
 use crate::policy::name::{Name, NamespacedName};
 use crate::policy::workspace::{GatewayKind, Workspace};
@@ -38,6 +38,8 @@ pub struct Loads {
     pub asks: Vec<Ask>,
     /// By gateway, how many pods were started with other static files, and go by their rules.
     pub outdated: BTreeMap<Name, usize>,
+    /// Those that lag, for the next plan.
+    pub lagging: Lagging,
     /// When one that lags has lagged for too long.
     pub wake_at: Option<Timestamp>,
 }
@@ -213,9 +215,16 @@ impl Loads {
                 PodLoad::Unasked
             };
         };
+        // One that loads nothing is late however often something else is awaited, one that loads
+        // what was awaited a moment ago is not.
+        let last = snapshot.last_policy.as_ref();
+        let before = last.and_then(|last| last.lagging.get(name));
+        let before = before.filter(|(said, _)| said.as_ref() == load);
+        let since = before.map_or(awaited.since, |(_, since)| awaited.since.min(*since));
+        self.lagging.insert(name.clone(), (load.cloned(), since));
         // A clock that is ahead must not give it more time than a start now would.
         let started = facts.started.map(|started| started.min(snapshot.now));
-        let from = started.map_or(awaited.since, |started| started.max(awaited.since));
+        let from = started.map_or(since, |started| started.max(since));
         let late_at = from.checked_add(LOAD_LIMIT).unwrap_or(Timestamp::MAX);
         if snapshot.now < late_at {
             self.wake_at = self.wake_at.into_iter().chain([late_at]).min();

@@ -128,6 +128,11 @@ fn attached(
     let unwritten_ids = snapshot.failures.keys().cloned().collect();
     plan.pods = pods::pods(snapshot, plan, &unwritten_ids);
     plan.loads = loads::loads(snapshot, workspace, plan);
+    if let Some(last) = &mut plan.last_policy
+        && last.lagging != plan.loads.lagging
+    {
+        Arc::make_mut(last).lagging = plan.loads.lagging.clone();
+    }
     plan.findings.extend(loads::findings(snapshot, &plan.loads));
     plan.findings.sort();
     plan.findings.dedup();
@@ -208,6 +213,7 @@ fn remembered(
         objects,
         awaited,
         missed_at: whole.map_or(snapshot.now, |last| last.missed_at),
+        lagging: last.map(|last| last.lagging.clone()).unwrap_or_default(),
     }))
 }
 

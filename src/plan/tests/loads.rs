@@ -215,6 +215,32 @@ fn what_is_loaded_is_told_once_and_what_is_not_only_after_two_minutes() {
 }
 
 #[test]
+fn a_pod_that_loads_nothing_is_late_however_often_the_policy_changes() {
+    let mut stage = stage(&[pod("busy", "10.0.0.7"), pod("stuck", "10.0.0.8")]);
+    let first = all_of(&stage.plan());
+    says(&mut stage, "busy", Load::Loaded(first.clone()));
+    says(&mut stage, "stuck", Load::Loaded(first.clone()));
+    let mut present = all_of(&turn(&mut stage));
+    let mut told = Vec::new();
+    for minute in 1..=4 {
+        stage.at(&format!("2026-11-24T00:0{minute}:00Z"));
+        let name = format!("claude/b{minute}");
+        stage.apply(&binding(&name, "user", service("claude", "search")));
+        // One has loaded what was written a minute ago, and never what is written now.
+        says(&mut stage, "busy", Load::Loaded(present));
+        let plan = turn(&mut stage);
+        present = all_of(&plan);
+        told.push(programmed(&plan).1);
+        let lags = load_of(&plan, "busy");
+        assert_eq!(lags, PodLoad::Pending, "minute {minute}");
+    }
+    assert_eq!(told, ["Programmed", "Programmed", "NotLoaded", "NotLoaded"]);
+    assert!(message(&stage.plan()).contains("Pod stuck"));
+    says(&mut stage, "stuck", Load::Loaded(present));
+    assert_eq!(programmed(&turn(&mut stage)).1, "Programmed");
+}
+
+#[test]
 fn whatever_differs_from_what_was_written_is_not_loaded_and_said() {
     let mut stage = stage(&[pod("a", "10.0.0.7")]);
     let all = all_of(&stage.plan());
