@@ -35,7 +35,7 @@ pub fn label_selector(_: &mut SchemaGenerator) -> Schema {
                 "type": "array",
                 "maxItems": 64,
                 "x-kubernetes-list-type": "atomic",
-                "items": {"type": "string", "maxLength": 63},
+                "items": {"type": "string", "maxLength": 63, "pattern": LABEL_VALUE},
             },
         },
     });
