@@ -1,7 +1,7 @@
 //! Public keys that Envoy fetches from an issuer, over TLS with the issuer's own name.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use axum::Router;
@@ -24,6 +24,9 @@ use crate::worlds::{CLUSTER, object, role_binding, shared_key};
 const URL: &str = "https://login.example.com";
 const KEY: &str = "sk-ant-api03-EXAMPLE-fetched";
 
+/// So many connections come to every worker.
+const EVERYWHERE: usize = 20;
+
 pub(crate) fn tests() -> Vec<Test> {
     vec![test(
         "fetched: tokens are checked by keys that their issuer publishes",
@@ -34,6 +37,7 @@ pub(crate) fn tests() -> Vec<Test> {
 /// An issuer that publishes its keys.
 struct Publisher {
     port: u16,
+    keys: Arc<Mutex<String>>,
     asked: Arc<AtomicU64>,
     _runtime: Runtime,
 }
@@ -46,11 +50,13 @@ impl Publisher {
             .worker_threads(1)
             .enable_all()
             .build()?;
-        let (text, asked) = (keys.to_string(), Arc::<AtomicU64>::default());
+        let keys = Arc::new(Mutex::new(keys.to_string()));
+        let (published, asked) = (keys.clone(), Arc::<AtomicU64>::default());
         let counted = asked.clone();
         let answer = async move || {
             counted.fetch_add(1, Ordering::SeqCst);
-            text
+            let published = published.lock().unwrap_or_else(PoisonError::into_inner);
+            published.clone()
         };
         let router = Router::new().route("/oauth/keys", get(answer));
         let listener = runtime.block_on(TcpListener::bind(("127.0.0.1", 0)))?;
@@ -60,9 +66,14 @@ impl Publisher {
         runtime.spawn(async { axum::serve(listener, router).await });
         Ok(Self {
             port,
+            keys,
             asked,
             _runtime: runtime,
         })
+    }
+
+    fn publish(&self, keys: &Value) {
+        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys.to_string();
     }
 }
 
@@ -74,6 +85,7 @@ fn manifests(publisher: &Publisher) -> Vec<Value> {
     let workspace = json!({
         "gateways": [{"name": GATEWAY, "type": "Envoy"}],
         "keys": {"defaultApiKeyRef": {"name": "shared"}},
+        "roles": [{"name": "user", "requestsPerMinute": 1_000_000}],
         "authentication": {"issuers": [issuer]},
     });
     let uma = json!({"kind": "User", "issuer": "corp", "name": "uma"});
@@ -90,7 +102,12 @@ fn fetched() -> Result<()> {
     let authority = Authority::new(HOST)?;
     let publisher = Publisher::start(&authority, &key_set(&[&own]))?;
     let cluster = Issuers::from([(CLUSTER, key_set(&[&Signer::p256("c-1")?]))]);
-    let rendered = render(&manifests(&publisher), &cluster)?;
+    let mut rendered = render(&manifests(&publisher), &cluster)?;
+    let issuers = rendered.data.get_mut("jwt.json").context("issuers")?;
+    // So that nobody waits for five minutes.
+    *issuers = String::from_utf8_lossy(issuers)
+        .replace("\"300s\"", "\"1s\"")
+        .into_bytes();
     let anthropic = Anthropic::start(Some(&authority))?;
     anthropic.set_keys([(KEY.to_owned(), Reach::Workspace)]);
     let upstream = (&anthropic, Some(&authority));
@@ -136,5 +153,20 @@ fn fetched() -> Result<()> {
         anthropic.take("stranger").is_empty(),
         "nothing went upstream"
     );
-    Ok(())
+
+    // Every worker of Envoy's has seen the token, and must not go by that.
+    for _ in 0..EVERYWHERE {
+        ensure!(ask(&token, "own")?.status == 200);
+    }
+    publisher.publish(&key_set(&[&stranger]));
+    let other = stranger.token(&claims)?;
+    until("a key that is new is taken", || {
+        Ok((ask(&other, "new")?.status == 200).then_some(()))
+    })?;
+    until("a key that was withdrawn is not", || {
+        let all: Result<Vec<bool>> = (0..EVERYWHERE)
+            .map(|_| Ok(ask(&token, "withdrawn")?.status == 401))
+            .collect();
+        Ok(all?.into_iter().all(|refused| refused).then_some(()))
+    })
 }

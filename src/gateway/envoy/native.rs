@@ -76,7 +76,6 @@ fn jwt(inputs: &Inputs<'_>) -> File {
             ],
             // The next filter looks at what was shown, and the upstream never sees it.
             "forward": true,
-            "jwt_cache_config": {"jwt_cache_size": 1000},
         });
         if let Some(url) = &issuer.issuer_url {
             provider["issuer"] = Value::from(&**url);
@@ -84,7 +83,10 @@ fn jwt(inputs: &Inputs<'_>) -> File {
         match keys {
             SigningKeys::Document(document) => {
                 provider["local_jwks"] = json!({"inline_string": &**document});
+                provider["jwt_cache_config"] = json!({"jwt_cache_size": 1000});
             }
+            // A token that Envoy remembers is good to it for as long as it says itself, whatever
+            // has become of the key: other keys in this file make it forget, those it fetches not.
             SigningKeys::Fetched(uri, _) => {
                 provider["remote_jwks"] = json!({
                     "http_uri": {"uri": &**uri, "cluster": cluster(&issuer.name), "timeout": "5s"},
