@@ -7,6 +7,7 @@ mod bodies;
 mod claims;
 mod credentials;
 mod http2;
+mod late;
 mod routes;
 mod stage;
 mod texts;
@@ -40,6 +41,7 @@ pub(crate) fn tests() -> Vec<Test> {
             "attacks: a body of the largest size, and one byte more",
             wire::sizes,
         ),
+        test("attacks: bodies that come late", late::run),
         test("attacks: a stalled body holds up nobody else", wire::stalls),
     ]
 }

@@ -157,7 +157,7 @@ impl Stage {
     }
 }
 
-fn manifests() -> Vec<Value> {
+pub(super) fn manifests() -> Vec<Value> {
     let digest = |key: &str| json!([Digest::of(key.as_bytes()).to_string()]);
     let client = |key: &str| json!({"kind": "ClientKey", "sha256": digest(key)});
     let account = json!({"kind": "ServiceAccount", "namespace": "search", "name": "web"});

@@ -67,8 +67,12 @@ do
     table.sort(names)
     local found = {}
     for i = 1, math.min(#names, MAX_GROUPS) do
-      found[i] =
-        { id = id("group\n" .. issuer.name .. "\n" .. names[i]), name = "group:" .. issuer.name .. ":" .. names[i] }
+      local name = names[i]
+      -- What is no name is in no policy, and a tab in it would make two groups of it on the way.
+      if is_name(name) then
+        found[#found + 1] =
+          { id = id("group\n" .. issuer.name .. "\n" .. name), name = "group:" .. issuer.name .. ":" .. name }
+      end
     end
     return found
   end

@@ -27,8 +27,10 @@ local function identify(handle)
   answer.log(handle, audit)
   headers:replace("x-anthropic-rbac-subject", who.id)
   headers:replace("x-anthropic-rbac-rate", tostring(stands.rate))
-  -- Names have no control characters.
-  stands.line = stands.line or table.concat({ present.generation, stands.key or "-", stands.open }, "\t")
+  -- Names have no control characters. What holds for a time is looked up again once the body is
+  -- there, as if of another generation.
+  local generation = stands.timed and "-" or present.generation
+  stands.line = stands.line or table.concat({ generation, stands.key or "-", stands.open }, "\t")
   local line = stands.line .. "\t" .. who.name
   if audit.groups then
     line = line .. "\t" .. table.concat(groups, "\t")

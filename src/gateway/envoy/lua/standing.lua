@@ -87,14 +87,15 @@ do
     elseif #open == 0 then
       return nil, "Role does not allow API access"
     end
-    return { open = table.concat(open, " "), rate = rate, key = key_of(present, own and own.key or "-", rows) }
+    local key = key_of(present, own and own.key or "-", rows)
+    return { open = table.concat(open, " "), rate = rate, key = key, timed = at }
   end
 
   local NONE = {}
 
   -- What a caller may do: `open`, pairs of role id and binding with a blank between; the `rate`
-  -- over all models; the `key` to send its requests with. Else nil and why not. And the names of
-  -- its groups that the policy knows.
+  -- over all models; the `key` to send its requests with; whether it is `timed`. Else nil and why
+  -- not. And the names of its groups that the policy knows.
   function standing.of(present, who)
     local known = present.policy
     if not known.enabled then
