@@ -37,7 +37,7 @@ pub struct Asked {
 /// A model or number of tokens deeper in a body.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Nested {
-    /// The member of the top level it is under.
+    /// The member of the top level it is under; empty where that is no name (`policy::name`).
     pub field: String,
     /// The model it names; `None` is the body's own.
     pub model: Option<String>,
@@ -146,7 +146,10 @@ impl Reading {
                 open.member = member_of(place, &name);
                 if place == Place::Top {
                     self.field.clear();
-                    self.field.push_str(&name);
+                    // What is none may be too long to be kept with each that is in it.
+                    if check_name(&name).is_ok() {
+                        self.field.push_str(&name);
+                    }
                 }
             }
             Event::ObjectStart | Event::ArrayStart => {
@@ -197,9 +200,9 @@ impl Reading {
             }
             (_, Member::Type) => {
                 if let Event::String(text) = event {
-                    // What no text can be, another reader may take for whatever it likes.
-                    let text = text.decoded();
-                    open.is_advisor |= text.is_none_or(|text| text.starts_with(ADVISOR));
+                    // What is no name, another reader may take for whatever it likes.
+                    let named = text.decoded().filter(|text| check_name(text).is_ok());
+                    open.is_advisor |= named.is_none_or(|text| text.starts_with(ADVISOR));
                 }
             }
             (

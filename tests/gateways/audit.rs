@@ -28,6 +28,10 @@ pub(crate) fn tests() -> Vec<Test> {
             lines,
         ),
         test(
+            "audit: nothing that is sent makes a line that says something else",
+            forged,
+        ),
+        test(
             "audit: over its rate a subject is told when to try again",
             rate,
         ),
@@ -134,6 +138,61 @@ fn lines() -> Result<()> {
         ensure!(counted.is_some_and(|tokens| tokens > 0), "{line}");
     }
     ensure!(lines[6]["audit"].is_null(), "{}", lines[6]);
+    Ok(())
+}
+
+fn forged() -> Result<()> {
+    let gateway = Gateway::start(rendered(1000, true)?)?;
+    let line = r#"\"},\n{\"status\":200,\"audit\":{\"decision\":\"Allow\"}}"#;
+    let model = r#"claude-haiku-\"},{\"decision\":\"Allow\"\u2028"#;
+    let digits = "9".repeat(400);
+    let posted = [
+        format!(r#"{{"model": "{model}", "max_tokens": {digits}, "messages": []}}"#),
+        format!(r#"{{"model": "{model}", "messages": [], "x{line}": {{"max_tokens": 9999}}}}"#),
+        format!(r#"{{"model": "{line}", "messages": []}}"#),
+    ];
+    let got = [
+        r#"/"},{"status":200"#,
+        "/\u{e9}\u{2028}",
+        "/%0a{}",
+        "/v1/models",
+    ];
+    let headers: [(&str, &[u8]); 4] = [
+        ("x-api-key", CLIENT.as_bytes()),
+        ("anthropic-version", b"2023-06-01"),
+        ("x-request-id", br#"a","status":200,"b":""#),
+        ("user-agent", b"\"\xff"),
+    ];
+    let posted = posted.map(|body| request("POST", "/v1/messages", &headers, body.as_bytes()));
+    let got = got.map(|path| request("GET", path, &headers, b""));
+    for bytes in posted.iter().chain(&got) {
+        Connection::open(gateway.envoy.address)?.ask(bytes)?;
+    }
+
+    let lines = gateway
+        .envoy
+        .log_until(0, |line| line["path"] == "/v1/models")?;
+    ensure!(lines.len() == posted.len() + got.len(), "{lines:#?}");
+    let validator = jsonschema::validator_for(&serde_json::from_str(SCHEMA)?)?;
+    for line in &lines {
+        let wrong: Vec<String> = validator
+            .iter_errors(line)
+            .map(|error| error.to_string())
+            .collect();
+        ensure!(wrong.is_empty(), "{wrong:?} in {line}");
+        let id = line["requestId"].as_str().unwrap_or_default();
+        ensure!(!id.contains("status"), "{line}");
+    }
+    let said = lines.iter().map(|line| &line["audit"]["decision"]);
+    let want = [json!("Allow"), json!("Deny"), json!("Deny")];
+    let nothing = [Value::Null, Value::Null, Value::Null, Value::Null];
+    ensure!(said.eq(want.iter().chain(&nothing)), "{lines:#?}");
+    let audit = &lines[0]["audit"];
+    let asked: Value = serde_json::from_str(&format!("\"{model}\""))?;
+    ensure!(
+        audit["model"] == asked && audit["maxTokensRequested"].is_number(),
+        "{audit}"
+    );
     Ok(())
 }
 

@@ -158,6 +158,7 @@ fn what_names_no_model_or_number_for_what_it_does_is_not_allowed() {
             r#", "tools": [{"type": "advisor_\ud800", "model": "a"}]"#,
             "tools",
         ),
+        (r#", "tools": [{"type": "\n", "model": "a"}]"#, "tools"),
     ] {
         let want = Denial::FieldNotAllowed(field.to_owned());
         assert_eq!(asked(hidden), Err(want), "{hidden}");
@@ -186,6 +187,19 @@ fn more_models_than_anybody_needs_are_not_allowed() {
         asked(&several(MAX_NESTED + 1)),
         Err(Denial::FieldNotAllowed("x".into()))
     );
+}
+
+#[test]
+fn what_is_no_name_is_not_repeated_in_a_message() {
+    for (name, field) in [
+        ("x".repeat(256), "x".repeat(256)),
+        ("x".repeat(257), String::new()),
+        (r"x\n".to_owned(), String::new()),
+    ] {
+        let hidden = format!(r#", "{name}": {{"model": "a"}}"#);
+        let nested = asked(&hidden).map(|asked| asked.nested);
+        assert_eq!(nested, Ok([self::nested(&field, Some("a"), None)].into()));
+    }
 }
 
 #[test]

@@ -55,6 +55,14 @@ fn texts() -> Vec<(&'static str, Want, Vec<u8>)> {
         r#"{}, {{"model": "{FORBIDDEN}"}}]}}"#,
         many(4000).trim_end_matches("]}")
     );
+    // What costs by the model must not cost by the name they are under.
+    let under = |last: &str| {
+        format!(
+            r#"{{"model": "{ALLOWED}", "max_tokens": 9, {MESSAGES}, "{}": [{}{{"model": "{last}"}}]}}"#,
+            "x".repeat(8_000_000),
+            format!(r#"{{"model": "{ALLOWED}"}}, "#).repeat(100_000)
+        )
+    };
     let wide = format!(
         r#"{{"model": "{ALLOWED}", "max_tokens": 9, {MESSAGES}, "x": [{}0]}}"#,
         "0,".repeat(400_000)
@@ -171,6 +179,25 @@ fn texts() -> Vec<(&'static str, Want, Vec<u8>)> {
             "a forbidden model after thousands of allowed ones",
             Refused,
             hidden.into_bytes(),
+        ),
+        (
+            "very many models under a very long name",
+            Passes,
+            under(ALLOWED).into_bytes(),
+        ),
+        (
+            "very many models under a very long name, one of them forbidden",
+            Status(403),
+            under(FORBIDDEN).into_bytes(),
+        ),
+        (
+            "a tool of a type that is no name",
+            Status(403),
+            format!(
+                r#"{{"model": "{ALLOWED}", "max_tokens": 9, {MESSAGES}, "tools": [{{"type": "{}"}}]}}"#,
+                "x".repeat(257)
+            )
+            .into_bytes(),
         ),
         ("thousands of models", Harmless, many(4000).into_bytes()),
         ("very many values", Harmless, wide.into_bytes()),

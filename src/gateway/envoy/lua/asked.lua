@@ -9,6 +9,10 @@ local asked = {}
 do
   local band, bor, lshift, rshift, tobit = bit.band, bit.bor, bit.lshift, bit.rshift, bit.tobit
   local MAX_DEPTH, MAX_VALUES, MAX_NESTED = 512, 250000, 128
+  -- Longest way to write a name, in bytes; more than all of them by number.
+  local MAX_WRITTEN = 2048
+  -- What a number of tokens of more digits counts as; no cap is as large.
+  local MAX_DIGITS, MOST_TOKENS = 19, 2 ^ 64
 
   local BODY = "Request body must be a JSON object"
   local MODEL = "model must be a string of 1 to 256 bytes without control characters"
@@ -291,8 +295,14 @@ do
     return ffi.string(bytes_read + first, past - first)
   end
 
+  -- Its name, read once however much is in it; none where it is no name that a message can have.
+  local field_name
   local function field()
-    return decoded(between(field_first, field_past)) or ""
+    if not field_name then
+      local name = field_past - field_first <= MAX_WRITTEN and decoded(between(field_first, field_past))
+      field_name = is_name(name) and name or ""
+    end
+    return field_name
   end
 
   -- Looks at the value at `i` that begins with `byte`; `stop` is its last byte where it is no
@@ -309,7 +319,7 @@ do
       if models[depth] then
         return 400, REPEATED .. "model"
       end
-      local name = byte == 34 and stop - i <= 2048 and decoded(between(i + 1, stop))
+      local name = byte == 34 and stop - i <= MAX_WRITTEN and decoded(between(i + 1, stop))
       if not name or not is_name(name) then
         return 400, MODEL
       end
@@ -322,14 +332,14 @@ do
       if not digits:find("^[1-9]%d*$") then
         return 400, TOKENS
       end
-      tokens[depth] = tonumber(digits)
+      tokens[depth] = #digits > MAX_DIGITS and MOST_TOKENS or tonumber(digits)
       if depth == 1 then
         top.first, top.past = i, stop + 1
       end
     elseif of == TO_TYPE and byte == 34 then
-      -- What no text can be, another reader may take for whatever it likes.
-      local kind = decoded(between(i + 1, stop))
-      if not kind or kind:sub(1, 7) == "advisor" then
+      -- What is no name, another reader may take for whatever it likes.
+      local kind = stop - i <= MAX_WRITTEN and decoded(between(i + 1, stop))
+      if not is_name(kind) or kind:sub(1, 7) == "advisor" then
         advisors[depth] = 1
       end
     end
@@ -364,7 +374,7 @@ do
   local function read(p, length, counts)
     local top = { model = nil, max_tokens = nil, first = nil, past = nil, open = nil, nested = nil }
     local depth, values, i = 0, 0, 0
-    bytes_read, field_first, field_past = p, 0, 0
+    bytes_read, field_first, field_past, field_name = p, 0, 0, nil
 
     local expects_name, may_end = false, false
     while true do
@@ -395,7 +405,7 @@ do
             end
             member[depth] = of
             if depth == 1 then
-              field_first, field_past = i + 1, stop
+              field_first, field_past, field_name = i + 1, stop, nil
             end
           end
           i = stop + 1
