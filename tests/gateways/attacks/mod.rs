@@ -41,6 +41,11 @@ pub(crate) fn tests() -> Vec<Test> {
             "attacks: a body of the largest size, and one byte more",
             wire::sizes,
         ),
+        test("attacks: what says how a gateway is", routes::status),
+        test(
+            "attacks: a crowd does not hide how a gateway is",
+            routes::crowd,
+        ),
         test("attacks: bodies that come late", late::run),
         test("attacks: a stalled body holds up nobody else", wire::stalls),
     ]

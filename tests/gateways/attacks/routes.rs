@@ -1,11 +1,16 @@
 //! Attacks by where a request is sent to, and by headers that mean something to a proxy.
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 
 use super::Attack;
 use super::Want::{self, Harmless, Passes, Refused, Status};
-use super::stage::{BODY, CLIENT, SHARED, Stage, post, post_to};
+use super::stage::{BODY, CLIENT, OWN, SHARED, Stage, manifests, post, post_to};
 use super::wire::SHOWN;
+use crate::envoy::until;
+use crate::gateway::Gateway;
+use crate::http::{Connection, request};
+use crate::rendered::render;
+use crate::requests::Signers;
 
 pub(super) fn attacks(_: &Stage) -> Result<Vec<Attack>> {
     let mut all = paths();
@@ -249,4 +254,69 @@ fn headers() -> Vec<Attack> {
             &[],
         ),
     ]
+}
+
+/// What says how a gateway is does nothing else, and knows no secret.
+pub(super) fn status() -> Result<()> {
+    let stage = Stage::new()?;
+    stage.is_well()?;
+    let address = stage.gateway.envoy.status.context("a listener")?;
+    let ask = |method, path| Connection::open(address)?.ask(&request(method, path, &[], b""));
+    for path in ["/ready", "/loaded", "/stats", "/stats/prometheus"] {
+        let answer = ask("GET", path)?;
+        ensure!(answer.status == 200, "{path}: {answer:?}");
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        for secret in [CLIENT, OWN, SHARED, "search", "uma@"] {
+            ensure!(!text.contains(secret), "{path} says {secret}");
+        }
+    }
+    for path in [
+        "/",
+        "/config_dump",
+        "//config_dump",
+        "/stats/../config_dump",
+        "/stats/%2e%2e/config_dump",
+        "/stats%2f..%2fconfig_dump",
+        "/stats/recentlookups",
+        "/stats/",
+        "/loaded/../config_dump",
+        "/quitquitquit",
+        "http://127.0.0.1:9901/config_dump",
+        "/v1/messages",
+    ] {
+        for method in ["GET", "POST"] {
+            let answer = ask(method, path)?;
+            ensure!(
+                [400, 404].contains(&answer.status),
+                "{method} {path}: {answer:?}"
+            );
+        }
+    }
+    for path in ["/stats", "/stats/prometheus"] {
+        let answer = ask("POST", path)?;
+        ensure!(answer.status == 404, "POST {path}: {answer:?}");
+    }
+    stage.is_well()
+}
+
+/// Clients that take all connections there are do not hide how a gateway is.
+pub(super) fn crowd() -> Result<()> {
+    let mut rendered = render(&manifests(), &Signers::new()?.published())?;
+    let config = rendered.config.get_mut("envoy.yaml").context("a file")?;
+    *config = String::from_utf8_lossy(config)
+        .replace("connections: 20000", "connections: 5")
+        .into_bytes();
+    let gateway = Gateway::start(rendered)?;
+    let open = || Connection::open(gateway.envoy.address);
+    let crowd = (0..8).map(|_| open()).collect::<Result<Vec<_>>>()?;
+    until("no more clients are served", || {
+        Ok(open()?.ask(super::PROBE).is_err().then_some(()))
+    })?;
+    let said = gateway.envoy.loaded()?;
+    ensure!(said["files"]["jwt.json"].is_string(), "{said}");
+    drop(crowd);
+    until("clients are served again", || {
+        Ok(open()?.ask(super::PROBE).ok())
+    })?;
+    Ok(())
 }
