@@ -126,6 +126,16 @@ pub(super) fn named(stage: &Stage) -> Result<Vec<Named>> {
             json!({"email": "eve@example.com", "groups": ["Admins", "admins "]}),
         ),
         (
+            "groups in one text",
+            403,
+            json!({"email": "eve@example.com", "groups": "ops,admins admins"}),
+        ),
+        (
+            "a group with a line end",
+            403,
+            json!({"email": "eve@example.com", "groups": ["admins\n", "\nadmins", "admins\0"]}),
+        ),
+        (
             "a group deeper",
             403,
             json!({"email": "eve@example.com", "groups": [["admins"]]}),

@@ -74,6 +74,11 @@ pub(super) fn attacks(stage: &Stage) -> Result<Vec<Attack>> {
             Status(401),
             "serviceaccount/search/web-00000000000000000",
         ),
+        (
+            "a key with a letter of other alphabets",
+            Status(401),
+            "EXAMPLE-client-key-of-a-caller-0000000\u{e9}",
+        ),
         ("a very long key", Refused, &"k".repeat(50_000)),
         (
             "a pattern",

@@ -18,13 +18,13 @@ const BRIEFLY: Duration = Duration::from_millis(300);
 type Header<'a> = (&'a str, &'a [u8]);
 
 /// What is right, and what it takes to be somebody.
-const PSEUDO: [Header<'static>; 4] = [
+pub(super) const PSEUDO: [Header<'static>; 4] = [
     (":method", b"POST"),
     (":scheme", b"http"),
     (":path", b"/v1/messages"),
     (":authority", b"gateway.example"),
 ];
-const USUAL: [Header<'static>; 3] = [
+pub(super) const USUAL: [Header<'static>; 3] = [
     ("x-api-key", CLIENT.as_bytes()),
     ("anthropic-version", b"2023-06-01"),
     ("content-type", b"application/json"),
@@ -62,6 +62,19 @@ fn attacks() -> Vec<Attack> {
     let stranger = [&PSEUDO[..], &[("x-api-key", UNKNOWN.as_bytes())]].concat();
     add("a stranger", Status(401), request(1, &stranger, BODY));
     add("nobody", Status(401), request(1, &PSEUDO, BODY));
+
+    let mut headers = usual.clone();
+    headers[6].1 = b"application/grpc";
+    add(
+        "a forbidden model, said to be of gRPC",
+        Harmless,
+        request(1, &headers, dear.as_bytes()),
+    );
+    add(
+        "no body at all",
+        Status(400),
+        frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&usual)),
+    );
 
     let more: [(&str, Want, &[Header<'_>]); 20] = [
         (
@@ -195,9 +208,24 @@ fn attacks() -> Vec<Attack> {
         headers[2].1 = path;
         add(name, want, request(1, &headers, BODY));
     }
-    let mut headers = usual.clone();
-    headers[0].1 = b"CONNECT";
-    add("CONNECT", Refused, request(1, &headers, BODY));
+    let padded = format!(" {CLIENT} ");
+    let others: [(&str, Want, usize, &[u8]); 5] = [
+        ("CONNECT", Refused, 0, b"CONNECT"),
+        ("a method in small letters", Refused, 0, b"post"),
+        ("another scheme", Harmless, 1, b"ftp"),
+        (
+            "an authority with a user",
+            Harmless,
+            3,
+            b"a:b@api.anthropic.com",
+        ),
+        ("blanks around a key", Harmless, 4, padded.as_bytes()),
+    ];
+    for (name, want, at, value) in others {
+        let mut headers = usual.clone();
+        headers[at].1 = value;
+        add(name, want, request(1, &headers, BODY));
+    }
 
     let head = frame(HEADERS, END_HEADERS, 1, &block(&usual));
     let data = frame(DATA, 0, 1, BODY);
@@ -213,6 +241,19 @@ fn attacks() -> Vec<Attack> {
         "a trailer with a workspace",
         Harmless,
         [&head[..], &data, &model].concat(),
+    );
+    let more = String::from_utf8_lossy(BODY).replace("512", "100000");
+    add(
+        "a trailer after a body to be cut",
+        Passes,
+        [&head[..], &frame(DATA, 0, 1, more.as_bytes()), &key].concat(),
+    );
+    let length = more.len().to_string();
+    let headers = [&usual[..], &[("content-length", length.as_bytes())]].concat();
+    add(
+        "its length, and a body to be cut",
+        Passes,
+        request(1, &headers, more.as_bytes()),
     );
     let pseudo = trailer((":path", b"/v1/models"));
     add(

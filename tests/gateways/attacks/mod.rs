@@ -3,6 +3,7 @@
 //!
 //! A new attack: a line in the module of its subject.
 
+mod beside;
 mod bodies;
 mod claims;
 mod credentials;
@@ -41,6 +42,7 @@ pub(crate) fn tests() -> Vec<Test> {
             "attacks: a body of the largest size, and one byte more",
             wire::sizes,
         ),
+        test("attacks: callers beside each other", beside::run),
         test("attacks: what says how a gateway is", routes::status),
         test(
             "attacks: a crowd does not hide how a gateway is",

@@ -23,6 +23,10 @@ fn paths() -> Vec<Attack> {
     let paths = [
         ("/v1/messages?beta=true", Passes),
         ("/v1/messages?/count_tokens", Passes),
+        ("/v1/messages?", Passes),
+        ("/v1/messages?x=%0d%0ax-api-key:%20y", Passes),
+        ("/v1/messages?x=\u{e9}", Harmless),
+        ("/v1/messag\u{e9}s", Refused),
         ("/v1/messages?x=/../v1/models#y", Harmless),
         ("//v1/messages", Harmless),
         ("/v1//messages", Harmless),
@@ -245,6 +249,12 @@ fn headers() -> Vec<Attack> {
             "trailers asked for",
             Harmless,
             &[("te", b"trailers, deflate")],
+            &[],
+        ),
+        of(
+            "bytes that are no text",
+            Passes,
+            &[("x-note", b"\xff\xfe"), ("anthropic-beta", b"\xc3")],
             &[],
         ),
         of(

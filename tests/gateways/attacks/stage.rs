@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Attack, Want};
 use crate::anthropic::{Reach, Received};
+use crate::authority::HOST;
 use crate::gateway::Gateway;
 use crate::http::request;
 use crate::mount::Files;
@@ -118,6 +119,13 @@ impl Stage {
             received.all("x-api-key") == [OWN.as_bytes()],
             "the wrong key: {received:?}"
         );
+        // Where it goes, and what it is read as, is not the caller's to say.
+        for (name, value) in [("host", HOST), ("content-type", "application/json")] {
+            ensure!(
+                received.only(name) == Some(value),
+                "upstream got another {name}: {received:?}"
+            );
+        }
         for name in [
             "authorization",
             "anthropic-workspace-id",

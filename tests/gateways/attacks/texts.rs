@@ -6,6 +6,7 @@ use super::Attack;
 use super::Want::{self, Harmless, Passes, Refused, Status};
 use super::bodies::{MESSAGES, attack};
 use super::stage::{ALLOWED, BODY, CLIENT, FORBIDDEN, Stage, post};
+use crate::http::request;
 
 pub(super) fn attacks(_: &Stage) -> Result<Vec<Attack>> {
     let mut all = Vec::new();
@@ -17,8 +18,31 @@ pub(super) fn attacks(_: &Stage) -> Result<Vec<Attack>> {
         let headers: Vec<(&str, &[u8])> = [&[("x-api-key", CLIENT.as_bytes())], headers].concat();
         all.push(Attack::new(name, Harmless, post(&headers, body)));
     }
+    let dear = String::from_utf8_lossy(BODY).replace(ALLOWED, FORBIDDEN);
+    for (kind, denied) in TYPES {
+        for (body, want) in [(BODY, Passes), (dear.as_bytes(), denied)] {
+            let headers: [(&str, &[u8]); 3] = [
+                ("x-api-key", CLIENT.as_bytes()),
+                ("anthropic-version", b"2023-06-01"),
+                ("content-type", kind.as_bytes()),
+            ];
+            let bytes = request("POST", "/v1/messages", &headers, body);
+            all.push(Attack::new(format!("type {kind}"), want, bytes));
+        }
+    }
     Ok(all)
 }
+
+/// Types that a body is said to be of, and what comes of a forbidden one: where it is gRPC's, Envoy
+/// answers as gRPC does, with status 200 and the error in a header.
+const TYPES: [(&str, Want); 6] = [
+    ("application/grpc", Harmless),
+    ("application/grpc+json", Harmless),
+    ("application/grpc-web", Status(403)),
+    ("application/json; charset=utf-16", Status(403)),
+    ("application/x-www-form-urlencoded", Status(403)),
+    ("", Status(403)),
+];
 
 /// Bodies that are not what they seem, or nothing.
 fn texts() -> Vec<(&'static str, Want, Vec<u8>)> {
@@ -97,6 +121,13 @@ fn texts() -> Vec<(&'static str, Want, Vec<u8>)> {
             utf16(&dear, u16::to_be_bytes, false),
         ),
         (
+            "UTF-32",
+            Status(400),
+            body.chars()
+                .flat_map(|letter| u32::from(letter).to_be_bytes())
+                .collect(),
+        ),
+        (
             "UTF-7",
             Status(400),
             dear.replace('"', "+ACI-").into_bytes(),
@@ -115,6 +146,16 @@ fn texts() -> Vec<(&'static str, Want, Vec<u8>)> {
             "a comment within",
             Status(400),
             body.replacen('{', "{//\n", 1).into_bytes(),
+        ),
+        (
+            "a form feed for a blank",
+            Status(400),
+            body.replacen(": ", ":\u{c}", 1).into_bytes(),
+        ),
+        (
+            "a blank of no break",
+            Status(400),
+            body.replacen(": ", ":\u{a0}", 1).into_bytes(),
         ),
         (
             "a comma too many",
@@ -242,6 +283,7 @@ fn encodings() -> Vec<(&'static str, &'static [Header])> {
             "zipped, in a list",
             &[("content-encoding", b"identity, gzip")],
         ),
+        ("said to be itself", &[("content-encoding", b"identity")]),
         ("said to be zip", &[("content-encoding", b"gzip")]),
         ("said to be brotli", &[("content-encoding", b"br")]),
         ("said to be nothing", &[("content-encoding", b"")]),

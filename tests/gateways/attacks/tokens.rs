@@ -55,6 +55,12 @@ pub(super) fn attacks(stage: &Stage) -> Result<Vec<Attack>> {
         Status(401),
         post(&[("cookie", cookie.as_bytes())], BODY),
     ));
+    let same = format!("Bearer {token}");
+    let both = [
+        ("x-api-key", token.as_bytes()),
+        ("authorization", same.as_bytes()),
+    ];
+    all.push(Attack::new("a good token twice", Passes, post(&both, BODY)));
     let other = format!("Bearer {}", stage.user(&json!({}))?);
     let both = [
         ("x-api-key", token.as_bytes()),

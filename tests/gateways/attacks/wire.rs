@@ -58,11 +58,43 @@ fn framing() -> Vec<Attack> {
     let extended = String::from_utf8_lossy(&whole)
         .replacen("\r\n", ";x=\"y\r\n", 1)
         .into_bytes();
-    let trailer = |name: &str, value: &str| {
+    let trailer_of = |whole: &[u8], name: &str, value: &str| {
         let end = format!("0\r\n{name}: {value}\r\n\r\n");
         [&whole[..whole.len() - 5], end.as_bytes()].concat()
     };
+    let trailer = |name: &str, value: &str| trailer_of(&whole, name, value);
+    let text = |from, to| {
+        String::from_utf8_lossy(BODY)
+            .replacen(from, to, 1)
+            .into_bytes()
+    };
+    let more = text("512", "100000");
+    let none = text(r#""max_tokens": 512, "#, "");
     let mut all = vec![
+        of(
+            "chunks to be cut",
+            Passes,
+            "transfer-encoding: chunked\r\n",
+            &chunked(&[&more[..9], &more[9..45], &more[45..]]),
+        ),
+        of(
+            "chunks to be made longer",
+            Passes,
+            "transfer-encoding: chunked\r\n",
+            &chunked(&[&none]),
+        ),
+        of(
+            "chunks to be cut, with a trailer",
+            Passes,
+            "transfer-encoding: chunked\r\ntrailer: x-api-key\r\n",
+            &trailer_of(&chunked(&[&more]), "x-api-key", SHARED),
+        ),
+        of(
+            "it may go on, to be cut",
+            Passes,
+            &format!("expect: 100-continue\r\ncontent-length: {}\r\n", more.len()),
+            &more,
+        ),
         of("chunks", Passes, "transfer-encoding: chunked\r\n", &split),
         of(
             "chunks, byte by byte",
