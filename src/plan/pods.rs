@@ -84,9 +84,8 @@ struct Object {
     content: Name,
     /// When it was last changed; `None` if that is still to come, or not known.
     written: Option<Timestamp>,
-    /// Whether the plan writes what it holds.
-    planned: bool,
-    /// When a plan before it did so last, as far as that is remembered.
+    /// When a plan last wrote what it holds, this one or one before it, as far as that is
+    /// remembered.
     planned_at: Option<Timestamp>,
 }
 
@@ -149,14 +148,9 @@ pub fn pods(snapshot: &Snapshot, plan: &Plan, unwritten: &BTreeSet<OutputId>) ->
 pub fn written(snapshot: &Snapshot, plan: &Plan) -> BTreeMap<OutputId, Timestamp> {
     let unwritten = snapshot.failures.keys().cloned().collect();
     let objects = Objects::of(snapshot, plan, &unwritten).by_id.into_iter();
-    let written = objects.filter_map(|(id, object)| {
-        let at = match object.planned {
-            true => Some(snapshot.now),
-            false => object.planned_at,
-        };
-        Some((id.clone(), at?))
-    });
-    written.collect()
+    objects
+        .filter_map(|(id, object)| Some((id.clone(), object.planned_at?)))
+        .collect()
 }
 
 /// The ids of all objects that are a gateway's files, with their content as one digest.
@@ -210,7 +204,6 @@ impl<'a> Objects<'a> {
             Some(Object {
                 content,
                 written,
-                planned: false,
                 planned_at: planned_at(id),
             })
         };
@@ -234,16 +227,18 @@ impl<'a> Objects<'a> {
                 // What is kept has the digest it had.
                 let content = output.annotations.get(CONTENT_SHA256);
                 let found = found(id).filter(|found| content.is_none_or(|c| *c == found.content));
-                let found = found.map(|found| Object {
-                    planned: content.is_some() && tampered(id),
-                    ..found
+                let found = found.map(|found| match content.is_some() && tampered(id) {
+                    true => Object {
+                        planned_at: Some(snapshot.now),
+                        ..found
+                    },
+                    false => found,
                 });
                 let changed = || {
                     Some(Object {
                         content: content?.clone(),
                         written: None,
-                        planned: true,
-                        planned_at: None,
+                        planned_at: Some(snapshot.now),
                     })
                 };
                 by_id.extend(found.or_else(changed).map(|object| (id, object)));
@@ -277,7 +272,7 @@ impl<'a> Objects<'a> {
         let mut objects = pod.mounts.iter().filter_map(|id| self.by_id.get(id));
         objects.any(|object| {
             let planned_at = object.planned_at.filter(past);
-            object.planned || planned_at.is_some_and(|at| hurried_at.is_none_or(|last| last < at))
+            planned_at.is_some_and(|at| hurried_at.is_none_or(|last| last < at))
         })
     }
 

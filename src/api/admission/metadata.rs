@@ -102,7 +102,8 @@ const BAD_VALUE: &str = "must be a label value: at most 63 letters, digits, '-',
 // === impl Naming ===
 
 impl Naming {
-    fn allows(self, name: &str) -> bool {
+    /// Whether an object may be named so.
+    pub fn allows(self, name: &str) -> bool {
         match self {
             Self::Subdomain => name.len() <= 253 && name.split('.').all(is_dns_label),
             Self::Label => name.len() <= 63 && is_dns_label(name),

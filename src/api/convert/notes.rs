@@ -3,6 +3,7 @@
 
 use kube::api::ObjectMeta;
 
+use crate::api::admission::metadata::Naming;
 use crate::api::metadata::{ALLOW_NAMESPACES, ALLOW_WORKSPACES, EXPIRES_AT, ISSUED_AT, KEY_ID};
 use crate::facts::{SourceNotes, whole_second};
 use crate::policy::name::{Name, NamespacedName};
@@ -18,11 +19,12 @@ pub(super) fn notes(meta: &ObjectMeta) -> Option<SourceNotes> {
     let date = |key: &str| annotation(key).and_then(|text| text.parse().ok().map(whole_second));
     let mut notes = SourceNotes {
         allow_namespaces: list(annotation(ALLOW_NAMESPACES), |text| {
-            (text == "*" || is_dns_label(text)).then(|| Name::from(text))
+            (text == "*" || Naming::Label.allows(text)).then(|| Name::from(text))
         }),
         allow_workspaces: list(annotation(ALLOW_WORKSPACES), |text| {
+            let allowed = |name: &Name| Naming::Label.allows(name);
             NamespacedName::parse(text)
-                .filter(|name| is_dns_label(&name.namespace) && is_dns_label(&name.name))
+                .filter(|name| allowed(&name.namespace) && allowed(&name.name))
         }),
         key_id: annotation(KEY_ID)
             .filter(|id| is_key_id(id))
@@ -53,16 +55,6 @@ fn list<T>(text: Option<&str>, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
         .map(|part| parse(part.trim()))
         .collect::<Option<Vec<T>>>()
         .unwrap_or_default()
-}
-
-fn is_dns_label(text: &str) -> bool {
-    let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-    let edge = |c: Option<&u8>| c.is_some_and(|c| inner(*c) && *c != b'-');
-    let bytes = text.as_bytes();
-    bytes.len() <= 63
-        && edge(bytes.first())
-        && edge(bytes.last())
-        && bytes.iter().all(|c| inner(*c))
 }
 
 /// An id ends up in statuses and logs, so nothing but an id may.

@@ -201,7 +201,22 @@ fn convert_selector(selector: &LabelSelector, field: &str) -> Result<Selector, I
             },
         });
     }
+    if !requirements.iter().all(is_of_labels) {
+        let message = "has a key or value that no label can have; correct it";
+        return Err(invalid(field, message));
+    }
     Ok(Selector(requirements))
+}
+
+/// Whether labels can be so. In a list of pods the API server refuses others, and nobody would ever
+/// know the pods; of namespaces a NotIn would have all.
+fn is_of_labels(requirement: &Requirement) -> bool {
+    let Requirement { key, operator } = requirement;
+    let values = match operator {
+        Operator::In(values) | Operator::NotIn(values) => &**values,
+        Operator::Exists | Operator::DoesNotExist => &[],
+    };
+    is_label_key(key) && values.iter().all(|value| is_label_value(value))
 }
 
 /// No two may vouch for the same subjects.
@@ -291,13 +306,7 @@ fn convert_gateways(gateways: Option<&[GatewayField]>) -> Result<Vec<Gateway>, I
         } = gateway;
         let field = format!("spec.gateways[{i}].podSelector");
         let selector = pod_selector.as_ref();
-        let selector = selector.map(|selector| {
-            let selector = convert_selector(selector, &field)?;
-            let message = "has a key or value that no label can have; correct it";
-            is_listable(&selector)
-                .then_some(selector)
-                .ok_or_else(|| invalid(&*field, message))
-        });
+        let selector = selector.map(|selector| convert_selector(selector, &field));
         Ok(Gateway {
             name: Name::from(&**name),
             kind: match type_ {
@@ -308,16 +317,4 @@ fn convert_gateways(gateways: Option<&[GatewayField]>) -> Result<Vec<Gateway>, I
         })
     });
     gateways.collect()
-}
-
-/// Whether an API server takes it in a list request. Of one that it refuses no pod would ever be
-/// known, and the Workspace would wait for them for ever.
-fn is_listable(selector: &Selector) -> bool {
-    selector.0.iter().all(|Requirement { key, operator }| {
-        let values = match operator {
-            Operator::In(values) | Operator::NotIn(values) => &**values,
-            Operator::Exists | Operator::DoesNotExist => &[],
-        };
-        is_label_key(key) && values.iter().all(|value| is_label_value(value))
-    })
 }

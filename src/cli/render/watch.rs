@@ -4,7 +4,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Args, once};
 use crate::cli::failure::{Exit, Failure};
@@ -13,6 +13,9 @@ use crate::cli::screen::say;
 
 /// How often files are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// When what failed is tried again though nothing has changed: a full disk gets space.
+const AGAIN: SignedDuration = SignedDuration::from_secs(30);
 
 /// Runs until it is interrupted.
 ///
@@ -38,7 +41,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
                 Ok((_, wake_at)) => wake_at,
                 Err(failure) => {
                     say(failure);
-                    None
+                    Timestamp::now().checked_add(AGAIN).ok()
                 }
             };
             rendered = seen;

@@ -186,6 +186,13 @@ fn a_selector_that_no_list_request_takes_is_refused_and_not_waited_for() {
         let told = condition(&stage.plan(), "Accepted", "claude/production");
         assert_eq!(told, ("False".into(), "InvalidSpec".into()), "{bad}");
     }
+    // Every namespace is none of these.
+    let others =
+        json!({"matchExpressions": [{"key": "team", "operator": "NotIn", "values": ["a b"]}]});
+    let allowed = json!([{"selector": others, "apiKeyRefs": "Allow"}]);
+    let open = Stage::with(&[workspace(json!({"allowedNamespaces": allowed}))]);
+    let told = condition(&open.plan(), "Accepted", "claude/production");
+    assert_eq!(told, ("False".into(), "InvalidSpec".into()));
     let mut stage = waiting();
     stage.apply(&looking(json!({"matchExpressions": [
         {"key": "example.com/app", "operator": "In", "values": ["", "edge_1.x"]},
